@@ -1,0 +1,26 @@
+/*
+ * yaml: YAML text to jv values, on libyaml.
+ *
+ * Plain scalars follow the core schema of YAML 1.2: `no`, `on` and `012` are
+ * what they look like (two strings and the number 12). Whole numbers beyond
+ * 2^53 become strings, because a jv number is a double. Errors name line and
+ * column. Duplicate keys, unknown tags, collections as keys, more than 1,000
+ * levels and more than 4 million nodes (aliases counted each time) are errors.
+ */
+#ifndef MESHPIPE_YAML_H
+#define MESHPIPE_YAML_H
+
+#include "lib/jvx.h"
+
+#define YAML_MAX_BYTES (64u << 20)
+
+/*
+ * Parses all documents of a text to an array, one element a document (an empty
+ * text gives an empty array). `name` is what errors call it. Invalid on error.
+ */
+jv yaml_parse(const char *text, size_t len, const char *name, struct err *err) NODISCARD;
+
+/* The same for a file; a status of EXIT_CONFIG when it cannot be read. */
+jv yaml_parse_file(const char *path, struct err *err) NODISCARD;
+
+#endif
