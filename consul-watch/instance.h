@@ -1,0 +1,27 @@
+/*
+ * instance: one entry of /v1/health/service/:name to one instance of a record.
+ *
+ * The shape is that of the `service` record in docs/meshpipe-records.5. Raft
+ * indexes, check output and other noise are left out; tags are a sorted set;
+ * instances are sorted by node and id: so that equal facts give equal bytes.
+ */
+#ifndef MESHPIPE_CONSUL_INSTANCE_H
+#define MESHPIPE_CONSUL_INSTANCE_H
+
+#include "lib/jvx.h"
+
+/*
+ * The instances of an answer's body. Left out: sidecars and gateways (a Kind)
+ * and what Kubernetes registered itself (meta external-source), which would
+ * come back to where it is from. Invalid with a message when the body is no
+ * list of health entries.
+ */
+jv instances_from_health(jv body, const char *source, struct err *err) NODISCARD;
+
+/*
+ * The worst state of a service's and its node's checks: maintenance, critical,
+ * warning, passing. No check at all is passing, an unknown state is critical.
+ */
+const char *instance_status(jv checks);
+
+#endif
