@@ -27,6 +27,7 @@ struct consul {
 struct ask {
 	LIST_ENTRY(ask) link;
 	struct curl_slist *headers;
+	bool unindexed;
 	void (*on_answer)(void *arg, const struct consul_answer *answer);
 	void *arg;
 };
@@ -245,7 +246,7 @@ static void judge_status(struct consul_answer *answer, const struct http_reply *
 		fail(answer, CONSUL_FAILED, "HTTP %ld: %.300s", reply->status, text);
 }
 
-static void judge_data(struct consul_answer *answer, const struct http_reply *reply)
+static void judge_data(struct consul_answer *answer, const struct http_reply *reply, bool unindexed)
 {
 	const char *index = http_header(reply, "X-Consul-Index");
 	const char *leader = http_header(reply, "X-Consul-KnownLeader");
@@ -255,7 +256,7 @@ static void judge_data(struct consul_answer *answer, const struct http_reply *re
 	answer->filtered = header_is(reply, "X-Consul-Results-Filtered-By-ACLs", "true");
 	answer->no_leader =
 		!answer->streaming && leader != NULL && strcasecmp(leader, "false") == 0;
-	if (index == NULL || !parse_u64(index, UINT64_MAX, &answer->index)) {
+	if (!unindexed && (index == NULL || !parse_u64(index, UINT64_MAX, &answer->index))) {
 		fail(answer, CONSUL_FAILED, "the answer has no index; is this really consul?");
 		return;
 	}
@@ -289,7 +290,7 @@ static void on_reply(void *arg, const struct http_reply *reply)
 	else if (reply->status != 200)
 		judge_status(&answer, reply);
 	else
-		judge_data(&answer, reply);
+		judge_data(&answer, reply, a->unindexed);
 	ask_free(a);
 	on_answer(on_answer_arg, &answer);
 	jv_free(answer.body);
@@ -331,6 +332,7 @@ int consul_ask(struct consul *c, const struct consul_query *query, struct err *e
 	};
 
 	LIST_INSERT_HEAD(&c->asks, a, link);
+	a->unindexed = query->unindexed;
 	a->on_answer = query->on_answer;
 	a->arg = query->arg;
 	if (*c->token != '\0') {

@@ -64,6 +64,7 @@ struct consul_query {
 	uint64_t index;	  /* blocks until the index is higher; 0: answers at once */
 	int64_t wait_ms;  /* of a blocking query; the server adds up to a sixteenth */
 	enum consul_consistency consistency;
+	bool unindexed; /* the endpoint gives no index: /v1/agent and the like */
 	void (*on_answer)(void *arg, const struct consul_answer *answer);
 	void *arg;
 };

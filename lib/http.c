@@ -11,6 +11,9 @@
 /* Handles kept for the next calls; each holds about 6 KB. */
 #define MAX_SPARE 256
 
+/* Of one HTTP/2 connection; the server's own limit holds where it is lower. */
+#define MAX_STREAMS 250L
+
 struct http_call {
 	struct http *http;
 	struct http_call *prev, *next; /* of the calls in flight, or `next` of the spare ones */
@@ -233,6 +236,7 @@ struct http *http_open(uv_loop_t *loop, const struct http_config *config, struct
 	curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, config->max_connections);
 	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, config->max_connections);
 	curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
+	curl_multi_setopt(h->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, MAX_STREAMS);
 	return h;
 }
 

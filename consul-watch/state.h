@@ -1,0 +1,144 @@
+/*
+ * state: what the parts of the watcher share. For consul-watch/watch.c (the
+ * connection and the list), services.c (reading each service) and say.c
+ * (records) only.
+ */
+#ifndef MESHPIPE_CONSUL_STATE_H
+#define MESHPIPE_CONSUL_STATE_H
+
+#include <sys/queue.h>
+
+#include "consul-watch/pace.h"
+#include "consul-watch/watch.h"
+#include "lib/backoff.h"
+
+enum watch_state { WATCH_CONNECTING, WATCH_CONNECTED, WATCH_DISCONNECTED, WATCH_UNAUTHORIZED };
+
+struct service {
+	TAILQ_ENTRY(service) all;
+	TAILQ_ENTRY(service) reads; /* waits for its turn to be read */
+	TAILQ_ENTRY(service) due;   /* waits for its time */
+	TAILQ_ENTRY(service) dirty; /* waits to be said */
+	struct watch *watch;
+	char *name;
+	char *path; /* of its query */
+
+	/* What Consul says. */
+	bool listed;   /* in the list of services */
+	bool left_out; /* nothing but proxies and the like */
+	bool unwatchable;
+	bool troubled;	     /* the last read failed, and that was said */
+	unsigned empties;    /* answers without an instance since the last with one */
+	uint64_t index;	     /* of the last answer */
+	uint64_t read_index; /* of the last answer that was not a blocking one */
+
+	/* What goes on. */
+	bool in_reads, in_due, in_dirty;
+	bool reading, blocking;
+	bool read_behind; /* a read was asked for while one was running */
+	bool due_read;	  /* when due: read; else block */
+	int64_t due_ms;
+	int64_t block_started_ms, read_ended_ms;
+	uint64_t asked_index;
+	struct pace pace;
+	struct backoff backoff;
+
+	/* What was said, and what is to be said. */
+	bool said;		/* at least once */
+	bool say_again;		/* also when the content is the same */
+	bool owed;		/* the open snapshot lacks it */
+	bool counted;		/* the open snapshot has it */
+	bool gone;		/* the waiting record is a `gone` */
+	bool dead;		/* `gone` was said: freed when nothing refers to it */
+	uint64_t hash;		/* of the content said or waiting */
+	char *line;		/* the waiting record, NULL for `gone` */
+	int64_t empty_since_ms; /* 0: has instances */
+};
+
+TAILQ_HEAD(service_list, service);
+
+struct watch {
+	uv_loop_t *loop;
+	struct consul *consul;
+	struct out *out;
+	struct watch_config config;
+	watch_end_fn on_end;
+	void *on_end_arg;
+	bool ended, closed;
+
+	char *source, *scope;
+	char *source_json; /* source as a JSON string */
+	enum watch_state state;
+	char error[640];
+	struct backoff backoff;
+	uv_timer_t list_timer, due_timer, tick_timer, deadline_timer;
+	unsigned open_timers; /* closing the watch waits for them */
+
+	/* The list of services. */
+	bool list_running, confirm_running, confirm_again;
+	bool have_list, had_consul, was_filtered;
+	uint64_t list_index;
+	struct pace list_pace;
+	int64_t wait_ms; /* as configured, or less where the server waits less */
+	int64_t last_early_ms;
+
+	/* The services. */
+	void *by_name; /* tsearch(3) tree, by name without regard to ASCII case */
+	struct service_list all, reads, due, dirty;
+	size_t services; /* without the dead ones */
+	size_t reads_running, blocks_running;
+	bool multiplexed;
+	bool sweeping; /* over the budget */
+	bool sweep_hinted;
+	int64_t sweep_started_ms;
+	struct service *resync_next;
+	int64_t resync_started_ms;
+	bool resyncing;
+
+	/* The records. */
+	unsigned snapshot;
+	char snapshot_id[32];
+	bool snapshot_open, say_start, say_status;
+	size_t owed, counted;
+	int64_t beat_ms;
+	struct {
+		unsigned long long queries, errors, records, changes;
+	} counters;
+};
+
+/* watch.c */
+void watch_confirm(struct watch *w);
+void watch_end(struct watch *w, const struct err *err);
+/* A failed query ends a `once` that does not wait. */
+void watch_failed(struct watch *w, const struct consul_answer *answer);
+
+/* services.c */
+void services_init(struct watch *w);
+void services_release(struct watch *w);
+/* The one of that name, made and queued for reading when it is new. NULL when it cannot be watched. */
+struct service *services_add(struct watch *w, const char *name);
+/* Has every service read without waiting. */
+void services_refresh(struct watch *w, bool say_again);
+void service_read(struct service *s);
+/* Drops what waits for its turn or time: consul is away. */
+void services_pause(struct watch *w);
+/* The timer of the services that wait for their time. */
+void services_on_due(uv_timer_t *timer);
+/* Once a second: sweeps, the spread resync, deregistered services. */
+void services_tick(struct watch *w);
+/* Frees a dead service that nothing refers to any more. */
+void service_reap(struct service *s);
+/* Chooses between a query on each service and sweeps. */
+void services_choose(struct watch *w);
+/* Starts a sweep soon if services are swept: something changed. */
+void services_hint(struct watch *w);
+
+/* say.c */
+void say_snapshot(struct watch *w);
+void say_status(struct watch *w);
+void say_service(struct service *s, const struct consul_answer *answer, jv instances);
+void say_gone(struct service *s);
+/* The open snapshot will not get it. */
+void say_not_owed(struct service *s);
+
+#endif
