@@ -1,7 +1,7 @@
 /*
  * state: what the parts of the watcher share. For consul-watch/watch.c (the
- * connection and the list), services.c (reading each service) and say.c
- * (records) only.
+ * connection and the list), source.c (what it is called), services.c (whose turn
+ * it is), read.c (one service) and say.c (records) only.
  */
 #ifndef MESHPIPE_CONSUL_STATE_H
 #define MESHPIPE_CONSUL_STATE_H
@@ -11,6 +11,9 @@
 #include "consul-watch/pace.h"
 #include "consul-watch/watch.h"
 #include "lib/backoff.h"
+
+/* A wait that ended this much before its time did not run out. */
+#define EARLY_SLACK_MS 500
 
 enum watch_state { WATCH_CONNECTING, WATCH_CONNECTED, WATCH_DISCONNECTED, WATCH_UNAUTHORIZED };
 
@@ -107,31 +110,53 @@ struct watch {
 };
 
 /* watch.c */
+bool watch_is_connected(const struct watch *w);
+int watch_ask(struct watch *w, const char *path, uint64_t index,
+	enum consul_consistency consistency,
+	void (*on_answer)(void *, const struct consul_answer *));
+/* Reads the list once more, consistently, to see what is really gone. */
 void watch_confirm(struct watch *w);
-void watch_end(struct watch *w, const struct err *err);
+/* The catalogue cannot be read: everything waits, and one query tries again with growing pauses. */
+void watch_lose(struct watch *w, const struct consul_answer *answer);
+/* Asks for the list, or for the source while that is unknown, after a pause. */
+void watch_later(struct watch *w, int64_t wait_ms);
 /* A failed query ends a `once` that does not wait. */
 void watch_failed(struct watch *w, const struct consul_answer *answer);
+void watch_end(struct watch *w, const struct err *err);
+
+/* source.c */
+/* Sets source and scope, by asking for the datacenter if need be; the list is asked for then. */
+void watch_find_source(struct watch *w);
 
 /* services.c */
 void services_init(struct watch *w);
 void services_release(struct watch *w);
 /* The one of that name, made and queued for reading when it is new. NULL when it cannot be watched. */
 struct service *services_add(struct watch *w, const char *name);
-/* Has every service read without waiting. */
-void services_refresh(struct watch *w, bool say_again);
-void service_read(struct service *s);
-/* Drops what waits for its turn or time: consul is away. */
-void services_pause(struct watch *w);
-/* The timer of the services that wait for their time. */
-void services_on_due(uv_timer_t *timer);
-/* Once a second: sweeps, the spread resync, deregistered services. */
-void services_tick(struct watch *w);
-/* Frees a dead service that nothing refers to any more. */
-void service_reap(struct service *s);
+/* How many blocking queries on services may stand at once. */
+size_t services_capacity(const struct watch *w);
 /* Chooses between a query on each service and sweeps. */
 void services_choose(struct watch *w);
 /* Starts a sweep soon if services are swept: something changed. */
 void services_hint(struct watch *w);
+/* Has every service read without waiting. */
+void services_refresh(struct watch *w, bool say_again);
+/* Drops what waits for its turn or time: consul is away. */
+void services_pause(struct watch *w);
+/* Once a second: sweeps, the spread resync, deregistered services. */
+void services_tick(struct watch *w);
+/* The timer of the services that wait for their time. */
+void services_on_due(uv_timer_t *timer);
+/* Has the service read, or its blocking query started again, after a pause. */
+void service_come_back(struct service *s, int64_t wait_ms, bool read);
+/* Frees a dead service that nothing refers to any more. */
+void service_reap(struct service *s);
+
+/* read.c */
+/* Queues a read without waiting; once more when one is under way. */
+void service_read(struct service *s);
+/* Starts the blocking query, if there is a connection for it. */
+void service_block(struct service *s);
 
 /* say.c */
 void say_snapshot(struct watch *w);

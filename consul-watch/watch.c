@@ -4,21 +4,15 @@
 #include <string.h>
 
 #include "consul-watch/state.h"
-#include "lib/buf.h"
 #include "lib/log.h"
 
-#define TICK_MS		 1000
-#define EARLY_SLACK_MS	 500
-#define MAX_SCOPE_BYTES	 4096
-#define LIST_PATH	 "/v1/catalog/services"
-#define SELF_PATH	 "/v1/agent/self"
-#define DATACENTERS_PATH "/v1/catalog/datacenters"
+#define TICK_MS	       1000
+#define LIST_PATH      "/v1/catalog/services"
 
 static void ask_list(struct watch *w);
-static void ask_datacenters(struct watch *w);
 static void on_list_timer(uv_timer_t *timer);
 
-static int ask(struct watch *w, const char *path, uint64_t index,
+int watch_ask(struct watch *w, const char *path, uint64_t index,
 	enum consul_consistency consistency,
 	void (*on_answer)(void *, const struct consul_answer *))
 {
@@ -40,6 +34,11 @@ static int ask(struct watch *w, const char *path, uint64_t index,
 	}
 	log_error("cannot ask consul", "error", err.msg);
 	return -1;
+}
+
+bool watch_is_connected(const struct watch *w)
+{
+	return w->state == WATCH_CONNECTED && !w->ended && !w->closed;
 }
 
 void watch_end(struct watch *w, const struct err *err)
@@ -80,14 +79,14 @@ void watch_failed(struct watch *w, const struct consul_answer *answer)
 	watch_end(w, &err);
 }
 
-static void later(struct watch *w, int64_t wait_ms)
+void watch_later(struct watch *w, int64_t wait_ms)
 {
 	if (!w->closed && !w->ended)
 		uv_timer_start(&w->list_timer, on_list_timer, (uint64_t)wait_ms, 0);
 }
 
 /* The catalogue cannot be read: everything waits, and one query tries again with growing pauses. */
-static void lose(struct watch *w, const struct consul_answer *answer)
+void watch_lose(struct watch *w, const struct consul_answer *answer)
 {
 	w->counters.errors++;
 	w->list_index = 0;
@@ -97,7 +96,7 @@ static void lose(struct watch *w, const struct consul_answer *answer)
 			answer->outcome == CONSUL_REFUSED ? WATCH_UNAUTHORIZED : WATCH_DISCONNECTED,
 			answer->error);
 	watch_failed(w, answer);
-	later(w, backoff_next_ms(&w->backoff));
+	watch_later(w, backoff_next_ms(&w->backoff));
 }
 
 /*
@@ -214,7 +213,7 @@ static bool take_list(struct watch *w, const struct consul_answer *answer, bool 
 	if (why != NULL)
 		snprintf(bad.error, sizeof(bad.error), "%s", why);
 	if (bad.outcome != CONSUL_OK) {
-		lose(w, &bad);
+		watch_lose(w, &bad);
 		return false;
 	}
 	if (!w->have_list) {
@@ -275,17 +274,17 @@ static void on_list(void *arg, const struct consul_answer *answer)
 	} else if (asked > 0 && answer->index > asked) {
 		services_hint(w);
 	}
-	later(w, pace_take_ms(&w->list_pace, steady_ms()));
+	watch_later(w, pace_take_ms(&w->list_pace, steady_ms()));
 }
 
 static void ask_list(struct watch *w)
 {
 	if (w->list_running)
 		return;
-	if (ask(w, LIST_PATH, w->list_index, w->config.consistency, on_list) == 0)
+	if (watch_ask(w, LIST_PATH, w->list_index, w->config.consistency, on_list) == 0)
 		w->list_running = true;
 	else
-		later(w, backoff_next_ms(&w->backoff));
+		watch_later(w, backoff_next_ms(&w->backoff));
 }
 
 static void on_confirm(void *arg, const struct consul_answer *answer)
@@ -301,102 +300,14 @@ static void on_confirm(void *arg, const struct consul_answer *answer)
 
 void watch_confirm(struct watch *w)
 {
-	if (w->state != WATCH_CONNECTED || w->ended || w->closed)
+	if (!watch_is_connected(w))
 		return;
 	if (w->confirm_running) {
 		w->confirm_again = true;
 		return;
 	}
-	if (ask(w, LIST_PATH, 0, CONSUL_CONSISTENT, on_confirm) == 0)
+	if (watch_ask(w, LIST_PATH, 0, CONSUL_CONSISTENT, on_confirm) == 0)
 		w->confirm_running = true;
-}
-
-/* Says what the records are about, without an address: it must not change when the agent does. */
-static int add_words(struct buf *scope, const char *what, const char *name)
-{
-	return name != NULL ? buf_addf(scope, ", %s %s", what, name) : 0;
-}
-
-static char *describe_scope(const struct watch *w, const char *datacenter)
-{
-	cleanup_buf struct buf scope;
-	const struct opt_list *patterns = &w->config.services;
-	int rc;
-
-	buf_init(&scope, MAX_SCOPE_BYTES);
-	rc = buf_addf(
-		&scope, "consul datacenter %s", datacenter != NULL ? datacenter : "of the agent");
-	if (rc == 0)
-		rc = add_words(&scope, "namespace", w->config.namespace);
-	if (rc == 0)
-		rc = add_words(&scope, "partition", w->config.partition);
-	if (rc == 0)
-		rc = buf_adds(&scope, patterns->count > 0 ? ", services" : ", all services");
-	for (size_t i = 0; i < patterns->count && rc == 0; i++)
-		rc = buf_addf(&scope, " %s", patterns->item[i]);
-	return xstrdup(buf_str(&scope));
-}
-
-/* Everything follows from the name of the datacenter; NULL when --source stands in for it. */
-static void begin(struct watch *w, const char *datacenter)
-{
-	const char *source = w->config.source != NULL ? w->config.source : datacenter;
-	cleanup_jv jv text = jv_dump_string(jv_string(source), 0);
-
-	w->source = xstrdup(source);
-	w->source_json = xstrdup(jv_string_value(text));
-	w->scope = describe_scope(w, datacenter);
-	backoff_reset(&w->backoff);
-	ask_list(w);
-}
-
-static void on_datacenters(void *arg, const struct consul_answer *answer)
-{
-	struct watch *w = arg;
-	struct consul_answer bad = *answer;
-
-	w->list_running = false;
-	if (answer->outcome == CONSUL_OK && jvx_length(answer->body) == 1) {
-		cleanup_jv jv only = jvx_at(answer->body, 0);
-
-		begin(w, jvx_str(only, "dc1"));
-		return;
-	}
-	if (answer->outcome == CONSUL_OK && w->config.source != NULL) {
-		begin(w, NULL);
-		return;
-	}
-	if (answer->outcome == CONSUL_OK) {
-		bad.outcome = CONSUL_REFUSED;
-		snprintf(bad.error, sizeof(bad.error),
-			"the token may not read which of the datacenters this is (agent:read); "
-			"name it with --datacenter");
-	}
-	lose(w, &bad);
-}
-
-/* Needs no token; tells only when there is one. */
-static void ask_datacenters(struct watch *w)
-{
-	if (ask(w, DATACENTERS_PATH, 0, CONSUL_DEFAULT, on_datacenters) == 0)
-		w->list_running = true;
-	else
-		later(w, backoff_next_ms(&w->backoff));
-}
-
-static void on_self(void *arg, const struct consul_answer *answer)
-{
-	struct watch *w = arg;
-	cleanup_jv jv config = jvx_get(answer->body, "Config");
-	cleanup_free char *datacenter = jvx_dup_field(config, "Datacenter");
-
-	w->list_running = false;
-	if (datacenter != NULL)
-		begin(w, datacenter);
-	else if (answer->outcome == CONSUL_UNREACHABLE)
-		lose(w, answer);
-	else
-		ask_datacenters(w);
 }
 
 static void on_list_timer(uv_timer_t *timer)
@@ -405,10 +316,8 @@ static void on_list_timer(uv_timer_t *timer)
 
 	if (w->source != NULL)
 		ask_list(w);
-	else if (w->config.datacenter != NULL)
-		begin(w, w->config.datacenter);
-	else if (!w->list_running && ask(w, SELF_PATH, 0, CONSUL_DEFAULT, on_self) == 0)
-		w->list_running = true;
+	else
+		watch_find_source(w);
 }
 
 static void on_tick(uv_timer_t *timer)

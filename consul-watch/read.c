@@ -1,0 +1,263 @@
+/* Reading one service: how it is asked for, and what an answer means. */
+
+#include <string.h>
+
+#include "consul-watch/instance.h"
+#include "consul-watch/state.h"
+#include "lib/log.h"
+
+#define MAX_READS      32  /* in flight at once */
+
+static void start_reads(struct watch *w);
+
+/* Two connections are kept for the list and its confirmation. */
+static size_t max_reads(const struct watch *w)
+{
+	size_t used = w->multiplexed ? 2 : w->blocks_running + 2;
+	size_t left = used < w->config.max_connections ? w->config.max_connections - used : 1;
+
+	return left < MAX_READS ? left : MAX_READS;
+}
+
+/* The answer of a service that cannot be used. It is asked again later, unless that is useless. */
+static void fail(struct service *s, const struct consul_answer *answer, const char *error)
+{
+	struct watch *w = s->watch;
+
+	w->counters.errors++;
+	s->index = 0;
+	if (answer->outcome == CONSUL_IMPOSSIBLE) {
+		log_warn("consul cannot serve this name, the service is left out", "service",
+			s->name, "error", error);
+		s->unwatchable = true;
+		say_not_owed(s);
+		watch_flush(w);
+		return;
+	}
+	/* A whole agent that is away is said once, by the list of services. */
+	if (!s->troubled && watch_is_connected(w) && answer->outcome != CONSUL_UNREACHABLE)
+		log_warn("cannot read a service, it keeps its last state", "service", s->name,
+			"error", error);
+	s->troubled = true;
+	if (watch_is_connected(w))
+		service_come_back(s, backoff_next_ms(&s->backoff), true);
+	watch_failed(w, answer);
+	watch_confirm(w);
+}
+
+/*
+ * No instance. Believed only when a confirmed list lacks the service and this
+ * answer is younger than that: a consistent read, made because of it.
+ */
+static bool believe_empty(struct service *s, bool was_read)
+{
+	struct watch *w = s->watch;
+
+	if (!s->listed && was_read)
+		return true;
+	s->empties++;
+	if (s->listed && s->empties == 3)
+		log_warn("a listed service has no instance that may be read, it keeps its last "
+			 "state; "
+			 "does the token have node:read?",
+			"service", s->name);
+	if (s->listed)
+		service_come_back(s, backoff_next_ms(&s->backoff), true);
+	watch_confirm(w);
+	return false;
+}
+
+/* Returns false when the answer settled nothing. */
+static bool take(struct service *s, const struct consul_answer *answer, bool was_read)
+{
+	struct watch *w = s->watch;
+	struct err err = ERR_INIT;
+	cleanup_jv jv instances = instances_from_health(answer->body, w->source, &err);
+
+	if (!jv_is_valid(instances)) {
+		fail(s, answer, err.msg);
+		return false;
+	}
+	if (jvx_length(answer->body) == 0 && !believe_empty(s, was_read))
+		return false;
+	if (s->troubled)
+		log_info("the service can be read again", "service", s->name);
+	s->troubled = false;
+	s->empties = 0;
+	backoff_reset(&s->backoff);
+	if (jvx_length(answer->body) > 0 && !s->listed)
+		watch_confirm(w); /* back while it was being confirmed as gone */
+	s->left_out = jvx_length(instances) == 0 && jvx_length(answer->body) > 0 && !s->said;
+	if (s->left_out || (jvx_length(instances) == 0 && !s->said)) {
+		say_not_owed(s);
+		watch_flush(w);
+	} else {
+		say_service(s, answer, instances);
+	}
+	return true;
+}
+
+/* A service that was never said and is no longer listed leaves no trace. */
+static bool forget_unsaid(struct service *s)
+{
+	if (s->listed || s->said || s->dead)
+		return false;
+	s->dead = true;
+	s->watch->services--;
+	say_not_owed(s);
+	watch_flush(s->watch);
+	service_reap(s);
+	return true;
+}
+
+static void on_read(void *arg, const struct consul_answer *answer)
+{
+	struct service *s = arg;
+	struct watch *w = s->watch;
+	bool again = s->read_behind;
+
+	s->reading = s->read_behind = false;
+	s->read_ended_ms = steady_ms();
+	w->reads_running--;
+	if (answer->multiplexed)
+		w->multiplexed = true;
+	if (s->dead) {
+		service_reap(s);
+	} else if (answer->outcome != CONSUL_OK) {
+		fail(s, answer, answer->error);
+	} else if (take(s, answer, true)) {
+		s->index = s->read_index = answer->index;
+		if (again)
+			service_read(s);
+		else if (!forget_unsaid(s))
+			service_block(s);
+	} else if (again) {
+		service_read(s);
+	}
+	start_reads(w);
+}
+
+static int ask(struct service *s, uint64_t index, enum consul_consistency consistency,
+	void (*on_answer)(void *, const struct consul_answer *))
+{
+	struct watch *w = s->watch;
+	struct err err = ERR_INIT;
+	struct consul_query query = {
+		.path = s->path,
+		.index = index,
+		.wait_ms = w->wait_ms,
+		.consistency = consistency,
+		.on_answer = on_answer,
+		.arg = s,
+	};
+
+	if (consul_ask(w->consul, &query, &err) == 0) {
+		w->counters.queries++;
+		return 0;
+	}
+	log_error("cannot ask consul", "service", s->name, "error", err.msg);
+	service_come_back(s, backoff_next_ms(&s->backoff), true);
+	return -1;
+}
+
+static void start_reads(struct watch *w)
+{
+	struct service *s;
+
+	while (watch_is_connected(w) && w->reads_running < max_reads(w) &&
+		(s = TAILQ_FIRST(&w->reads)) != NULL) {
+		TAILQ_REMOVE(&w->reads, s, reads);
+		s->in_reads = false;
+		/* What may be the last word on a service must not come from a follower that lags. */
+		if (ask(s, 0, s->listed ? w->config.consistency : CONSUL_CONSISTENT, on_read) ==
+			0) {
+			s->reading = true;
+			w->reads_running++;
+		}
+	}
+}
+
+void service_read(struct service *s)
+{
+	struct watch *w = s->watch;
+
+	if (s->unwatchable || s->dead)
+		return;
+	if (s->in_due && s->due_read) {
+		TAILQ_REMOVE(&w->due, s, due);
+		s->in_due = false;
+	}
+	if (s->reading) {
+		s->read_behind = true;
+	} else if (!s->in_reads) {
+		TAILQ_INSERT_TAIL(&w->reads, s, reads);
+		s->in_reads = true;
+	}
+	start_reads(w);
+}
+
+/*
+ * The wait of a blocking query ended without news: its body may be as old as
+ * the start of the query, and a read may have seen more since.
+ */
+static bool is_outdated(const struct service *s, const struct consul_answer *answer)
+{
+	return s->read_ended_ms >= s->block_started_ms && answer->index <= s->read_index;
+}
+
+/*
+ * The index for the next query, 0 to read without one: the index went back, or
+ * the same came early, as it does for a restored snapshot.
+ */
+static uint64_t next_index(const struct service *s, const struct consul_answer *answer)
+{
+	bool early = answer->elapsed_ms < s->watch->wait_ms - EARLY_SLACK_MS;
+
+	if (answer->index < s->asked_index || (answer->index == s->asked_index && early))
+		return 0;
+	return answer->index;
+}
+
+static void on_block(void *arg, const struct consul_answer *answer)
+{
+	struct service *s = arg;
+	struct watch *w = s->watch;
+	int64_t wait_ms;
+
+	s->blocking = false;
+	w->blocks_running--;
+	start_reads(w);
+	if (s->dead) {
+		service_reap(s);
+		return;
+	}
+	if (answer->outcome != CONSUL_OK) {
+		fail(s, answer, answer->error);
+		return;
+	}
+	if (!is_outdated(s, answer) && !take(s, answer, false))
+		return;
+	s->index = next_index(s, answer);
+	wait_ms = pace_take_ms(&s->pace, steady_ms());
+	if (wait_ms > 0)
+		service_come_back(s, wait_ms, s->index == 0);
+	else if (s->index == 0)
+		service_read(s);
+	else
+		service_block(s);
+}
+
+void service_block(struct service *s)
+{
+	struct watch *w = s->watch;
+
+	if (!watch_is_connected(w) || w->sweeping || w->config.once || s->blocking || s->reading ||
+		!s->listed || s->dead || s->index == 0 || w->blocks_running >= services_capacity(w))
+		return;
+	if (ask(s, s->index, w->config.consistency, on_block) < 0)
+		return;
+	s->asked_index = s->index;
+	s->block_started_ms = steady_ms();
+	s->blocking = true;
+	w->blocks_running++;
+}
