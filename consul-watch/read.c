@@ -6,7 +6,7 @@
 #include "consul-watch/state.h"
 #include "lib/log.h"
 
-#define MAX_READS      32  /* in flight at once */
+#define MAX_READS 32 /* in flight at once */
 
 static void start_reads(struct watch *w);
 
@@ -34,11 +34,12 @@ static void fail(struct service *s, const struct consul_answer *answer, const ch
 		watch_flush(w);
 		return;
 	}
-	/* A whole agent that is away is said once, by the list of services. */
-	if (!s->troubled && watch_is_connected(w) && answer->outcome != CONSUL_UNREACHABLE)
+	/* Said at the second failure: at the first, the whole agent may be going away. */
+	if (!s->troubled && s->backoff.failures > 0 && watch_is_connected(w)) {
 		log_warn("cannot read a service, it keeps its last state", "service", s->name,
 			"error", error);
-	s->troubled = true;
+		s->troubled = true;
+	}
 	if (watch_is_connected(w))
 		service_come_back(s, backoff_next_ms(&s->backoff), true);
 	watch_failed(w, answer);

@@ -30,7 +30,7 @@ struct service {
 	bool listed;   /* in the list of services */
 	bool left_out; /* nothing but proxies and the like */
 	bool unwatchable;
-	bool troubled;	     /* the last read failed, and that was said */
+	bool troubled;	     /* its reads fail, and that was said */
 	unsigned empties;    /* answers without an instance since the last with one */
 	uint64_t index;	     /* of the last answer */
 	uint64_t read_index; /* of the last answer that was not a blocking one */

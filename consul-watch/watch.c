@@ -6,8 +6,8 @@
 #include "consul-watch/state.h"
 #include "lib/log.h"
 
-#define TICK_MS	       1000
-#define LIST_PATH      "/v1/catalog/services"
+#define TICK_MS	  1000
+#define LIST_PATH "/v1/catalog/services"
 
 static void ask_list(struct watch *w);
 static void on_list_timer(uv_timer_t *timer);
@@ -49,19 +49,30 @@ void watch_end(struct watch *w, const struct err *err)
 	w->on_end(w->on_end_arg, err);
 }
 
+/* A change of state is said once, however often and in how many words it is confirmed. */
+static void log_state(const struct watch *w, const char *error)
+{
+	const char *addr = consul_address(w->consul);
+
+	if (w->state == WATCH_CONNECTED)
+		log_info("connected", "addr", addr, "source", w->source);
+	else if (w->state == WATCH_UNAUTHORIZED)
+		log_warn("consul hides its services from us, everything keeps its last state",
+			"addr", addr, "source", w->source, "error", error);
+	else
+		log_warn("cannot reach consul, everything keeps its last state", "addr", addr,
+			"source", w->source, "error", error);
+}
+
 static void set_state(struct watch *w, enum watch_state state, const char *error)
 {
-	bool changed = state != w->state || strcmp(error, w->error) != 0;
+	bool changed = state != w->state;
 
-	if (state != w->state && state == WATCH_CONNECTED)
-		log_info("connected", "addr", consul_address(w->consul), "source", w->source);
-	else if (changed && state == WATCH_UNAUTHORIZED)
-		log_warn("consul hides its services from us, everything keeps its last state",
-			"addr", consul_address(w->consul), "source", w->source, "error", error);
-	else if (changed && state != WATCH_CONNECTED)
-		log_warn("cannot reach consul, everything keeps its last state", "addr",
-			consul_address(w->consul), "source", w->source, "error", error);
 	w->state = state;
+	if (changed)
+		log_state(w, error);
+	else if (*error != '\0')
+		log_debug("still not connected", "error", error);
 	snprintf(w->error, sizeof(w->error), "%s", error);
 	if (changed)
 		say_status(w);
