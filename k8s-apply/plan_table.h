@@ -1,0 +1,160 @@
+/*
+ * plan_table: the rows that plan.c and plan_work.c share: objects, the keys
+ * that want them or have them, the sources of the keys. For these two only.
+ */
+#ifndef MESHPIPE_PLAN_TABLE_H
+#define MESHPIPE_PLAN_TABLE_H
+
+#include "k8s-apply/hold.h"
+#include "k8s-apply/map.h"
+#include "k8s-apply/plan.h"
+
+/* A ring; the head is a link of its own. A link that is in no list points to itself. */
+struct link {
+	struct link *prev, *next;
+};
+
+#define LINK_OF(l, type, member) ((type *)((char *)(l) - offsetof(type, member)))
+
+void link_init(struct link *l);
+bool link_alone(const struct link *l);
+void link_remove(struct link *l);
+void link_append(struct link *head, struct link *l);
+
+/* A key wants an object to be like this. */
+struct want {
+	struct plan_key *key;
+	struct plan_object *object;
+	struct want *next; /* of the same object */
+	char *body;
+	uint64_t hash;
+	bool hands_off;
+	bool lost; /* another key has it, and that was said */
+};
+
+enum plan_work {
+	WORK_NONE,
+	WORK_QUEUED,
+	WORK_PARKED, /* a deletion that waits for its key's writes */
+	WORK_IN_FLIGHT,
+	WORK_RESTING, /* failed, waits for retry_at_ms */
+};
+
+enum plan_problem { PROBLEM_NONE, PROBLEM_FAILED, PROBLEM_FOREIGN, PROBLEM_HELD, PROBLEM_SKIPPED };
+
+struct plan_object {
+	struct object_id id;
+	char *api_version;
+	struct want *wants;
+	unsigned keep_count; /* keys whose last apply has it in `keep` */
+	bool unreadable;     /* one of them because it could not be read here */
+
+	/* What the target has. */
+	bool exists;
+	bool hands_off;
+	uint64_t hash;
+	struct plan_key *owner; /* NULL: nobody that we know of */
+	struct link owned;	/* in owner->owned */
+
+	enum plan_work work;
+	struct link work_link;
+	struct plan_key *op_key; /* of the operation in flight; NULL when it deletes for nobody */
+	bool op_delete, op_hands_off;
+	uint64_t op_hash;
+	unsigned failures;
+	int64_t retry_at_ms;
+
+	enum plan_problem problem;
+	uint64_t said; /* hash of the problem that was reported */
+};
+
+enum plan_key_state {
+	KEY_UNKNOWN, /* not spoken of since the start of the process */
+	KEY_APPLIED,
+	KEY_KEPT,     /* its last word was: leave everything */
+	KEY_VANISHED, /* a complete snapshot did not name it */
+};
+
+/* A key that loses all: are its deletions free to go? */
+enum plan_doom { DOOM_NONE, DOOM_FREE, DOOM_HELD };
+
+struct plan_key {
+	char *bytes; /* source, NUL, name: the key in the map */
+	size_t len;
+	const char *name; /* points into bytes */
+	struct plan_source *source;
+	enum plan_key_state state;
+	enum plan_doom doom;
+	uint64_t serial; /* of the snapshot that named it last */
+	int64_t at_ms;
+	struct want **wants; /* sorted by identity */
+	size_t want_count;
+	struct plan_object **keeps;
+	size_t keep_count;
+	uint64_t broken;   /* hash of why; 0: it is not */
+	struct link owned; /* objects that the target has under this key */
+	struct link parked;
+	unsigned in_flight;	   /* operations */
+	unsigned writes_in_flight; /* those that are no deletions */
+};
+
+struct plan_source {
+	char *name;
+	char *scope; /* remembered; NULL: none */
+	bool spoke;  /* in this run */
+	bool started, synced;
+	/* The snapshot that is open. */
+	bool open;
+	bool poisoned;
+	char *snapshot;
+	char *other_scope; /* what its `start` said, when that is not the remembered one */
+	uint64_t serial;
+	uint64_t named; /* distinct keys so far */
+};
+
+struct plan {
+	struct plan_config config;
+	struct plan_handler handler;
+	struct map objects, keys, sources;
+	struct link queue, resting;
+	size_t waiting; /* queued, parked, in flight */
+	int64_t next_retry_ms; /* not later than the first of resting; INT64_MAX: none */
+	bool frozen;
+	struct hold hold;
+	uint64_t approved;
+	uint64_t serial;
+	size_t existing, failed, conflicts, broken, held_keys, held_objects;
+};
+
+struct plan_source *plan_source_get(struct plan *p, const char *name);
+struct plan_key *plan_key_get(struct plan *p, const char *source, const char *name);
+struct plan_object *plan_object_get(struct plan *p, const struct object_id *id);
+
+/* Frees the row if nothing refers to it. */
+void plan_key_drop(struct plan *p, struct plan_key *key);
+void plan_object_drop(struct plan *p, struct plan_object *o);
+
+struct want *plan_want_of(const struct plan_object *o, const struct plan_key *key);
+struct want *plan_want_add(struct plan_key *key, struct plan_object *o);
+
+/* Takes it off its object and frees it; key->wants is the caller's. */
+void plan_want_remove(struct plan *p, struct want *w);
+
+/* Which key the target has the object under; NULL for none. */
+void plan_own(struct plan_object *o, struct plan_key *key);
+
+bool plan_key_has(const struct plan_key *key, const struct plan_object *o);
+
+/* Order of "<source>/<name>" in bytes. */
+int plan_key_compare(const struct plan_key *a, const struct plan_key *b);
+
+/* plan_work.c: what is to be done about an object now; `said` when a record just named it. */
+void plan_settle(struct plan *p, struct plan_object *o, bool said);
+void plan_report_failed(struct plan *p, struct plan_object *o, const struct plan_key *key,
+	const char *error);
+void plan_clear_problem(struct plan *p, struct plan_object *o);
+
+/* plan.c: the key is wanted again, or has nothing left. */
+void plan_undoom(struct plan *p, struct plan_key *key);
+
+#endif
