@@ -68,6 +68,21 @@ static bool believe_empty(struct service *s, bool was_read)
 	return false;
 }
 
+/*
+ * A server that has just started answers while it still replays its log, and a
+ * follower may lag: with facts of the past, instances missing. Their index is
+ * lower than one that was seen, and so is that of a restored snapshot, which is
+ * the truth. A consistent read tells them apart: it waits until the log is in.
+ */
+static bool is_of_the_past(struct service *s, const struct consul_answer *answer, bool was_read)
+{
+	if (answer->index >= s->taken_index || (was_read && s->read_as == CONSUL_CONSISTENT))
+		return false;
+	s->doubtful = true;
+	service_read(s);
+	return true;
+}
+
 /* Returns false when the answer settled nothing. */
 static bool take(struct service *s, const struct consul_answer *answer, bool was_read)
 {
@@ -79,8 +94,11 @@ static bool take(struct service *s, const struct consul_answer *answer, bool was
 		fail(s, answer, err.msg);
 		return false;
 	}
+	if (is_of_the_past(s, answer, was_read))
+		return false;
 	if (jvx_length(answer->body) == 0 && !believe_empty(s, was_read))
 		return false;
+	s->taken_index = answer->index;
 	if (s->troubled)
 		log_info("the service can be read again", "service", s->name);
 	s->troubled = false;
@@ -161,6 +179,17 @@ static int ask(struct service *s, uint64_t index, enum consul_consistency consis
 	return -1;
 }
 
+/*
+ * What may be the last word on a service must not come from a follower that
+ * lags, nor what comes first, when there is nothing to compare it with.
+ */
+static enum consul_consistency consistency_of_read(const struct service *s)
+{
+	if (s->doubtful || !s->listed || s->watch->config.consistency == CONSUL_CONSISTENT)
+		return CONSUL_CONSISTENT;
+	return s->watch->sweeping && s->taken_index > 0 ? CONSUL_STALE : CONSUL_DEFAULT;
+}
+
 static void start_reads(struct watch *w)
 {
 	struct service *s;
@@ -169,9 +198,9 @@ static void start_reads(struct watch *w)
 		(s = TAILQ_FIRST(&w->reads)) != NULL) {
 		TAILQ_REMOVE(&w->reads, s, reads);
 		s->in_reads = false;
-		/* What may be the last word on a service must not come from a follower that lags. */
-		if (ask(s, 0, s->listed ? w->config.consistency : CONSUL_CONSISTENT, on_read) ==
-			0) {
+		s->read_as = consistency_of_read(s);
+		if (ask(s, 0, s->read_as, on_read) == 0) {
+			s->doubtful = false;
 			s->reading = true;
 			w->reads_running++;
 		}

@@ -30,16 +30,19 @@ struct service {
 	bool listed;   /* in the list of services */
 	bool left_out; /* nothing but proxies and the like */
 	bool unwatchable;
-	bool troubled;	     /* its reads fail, and that was said */
-	unsigned empties;    /* answers without an instance since the last with one */
-	uint64_t index;	     /* of the last answer */
-	uint64_t read_index; /* of the last answer that was not a blocking one */
+	bool troubled;	      /* its reads fail, and that was said */
+	unsigned empties;     /* answers without an instance since the last with one */
+	uint64_t index;	      /* of the last answer */
+	uint64_t read_index;  /* of the last answer that was not a blocking one */
+	uint64_t taken_index; /* of the content that was taken last */
 
 	/* What goes on. */
 	bool in_reads, in_due, in_dirty;
 	bool reading, blocking;
-	bool read_behind; /* a read was asked for while one was running */
-	bool due_read;	  /* when due: read; else block */
+	bool read_behind;		 /* a read was asked for while one was running */
+	bool doubtful;			 /* the next read must be a consistent one */
+	enum consul_consistency read_as; /* the running read */
+	bool due_read;			 /* when due: read; else block */
 	int64_t due_ms;
 	int64_t block_started_ms, read_ended_ms;
 	uint64_t asked_index;

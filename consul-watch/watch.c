@@ -292,7 +292,10 @@ static void ask_list(struct watch *w)
 {
 	if (w->list_running)
 		return;
-	if (watch_ask(w, LIST_PATH, w->list_index, w->config.consistency, on_list) == 0)
+	/* A consistent read waits until the log is in; see is_of_the_past(). */
+	if (watch_ask(w, LIST_PATH, w->list_index,
+		    w->state == WATCH_CONNECTED ? w->config.consistency : CONSUL_CONSISTENT,
+		    on_list) == 0)
 		w->list_running = true;
 	else
 		watch_later(w, backoff_next_ms(&w->backoff));

@@ -154,8 +154,9 @@ static void on_socket_event(uv_poll_t *poll, int status, int events)
 	struct http_socket *s = poll->data;
 	int flags = 0;
 
+	/* libcurl's own read or write finds the error, and its name. */
 	if (status < 0)
-		flags = CURL_CSELECT_ERR;
+		flags = CURL_CSELECT_IN | CURL_CSELECT_OUT;
 	if (events & UV_READABLE)
 		flags |= CURL_CSELECT_IN;
 	if (events & UV_WRITABLE)
