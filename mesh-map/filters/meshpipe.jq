@@ -44,9 +44,6 @@ def defaults: {
   # Instances at 127.0.0.1 and the like take no traffic: there, a sidecar would call itself.
   allowLoopback: false,
 
-  # Services that are left out.
-  exclude: ["consul"],
-
   # Settings for single services, by their name in Consul: {"redis": {"protocol": "redis"}}.
   services: {}
 };
@@ -99,19 +96,12 @@ def label_value:
 
 # ---- The service ----
 
-# Service record -> true when it is mapped at all: it is not left out by name, and it is not made of
-# sidecar proxies, gateways and copies of the cluster's own services only.
-def wanted($set):
-  def foreign: (.kind // "") != "" or (.meta["external-source"]? // "") == "kubernetes";
-  (.service as $name | any($set.exclude[]; . == $name) | not)
-  and ((.instances | length) == 0 or (.instances | all(foreign) | not));
-
-# Service record -> its instances but for proxies, gateways and the cluster's own, sorted by uid.
+# Service record -> its instances, sorted by uid. (Which services and kinds of instances there are to
+# map is consul-watch's business.)
 def instances:
   . as $record
-  | [.instances[]
-      | select((.kind // "") == "" and (.meta["external-source"]? // "") != "kubernetes")
-      | .uid = (.uid // ([$record.source, .node, .id] | map(tostring) | join("\n") | hash))]
+  | [ .instances[]
+      | .uid = (.uid // ([$record.source, .node, .id] | map(tostring) | join("\n") | hash)) ]
   | sort_by(.uid);
 
 # Service record -> its host. Short enough for any name made of it and an instance's uid.
@@ -277,9 +267,11 @@ def labels($set):
 
 # Instance -> {locality} where one is known, for adding to a spec.
 def locality($set):
-  [ .locality.region?, .locality.zone? | strings | select(test("\\A[^/]+\\z")) ] as $known
+  def part: strings | select(test("\\A[^/]+\\z"));
+  [.locality.region? | part] as $region
+  | [.locality.zone? | part] as $zone
   | ($set.localities[.datacenter // ""] // null) as $mapped
-  | if (.locality.region? // "") != "" and ($known | length) > 0 then {locality: ($known | join("/"))}
+  | if $region != [] then {locality: ($region + $zone | join("/"))}
     elif $mapped then {locality: $mapped}
     else {}
     end;

@@ -3,7 +3,6 @@
 import "meshpipe" as m;
 
 m::settings($config) as $set
-| select(m::wanted($set))
 | m::host($set) as $host
 | m::ports($set) as $ports
 | m::selector as $selector
