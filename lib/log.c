@@ -120,14 +120,14 @@ static int begin_line(struct buf *b, enum log_level level)
 
 void log_write(enum log_level level, const char *msg, ...)
 {
-	cleanup_buf struct buf b;
+	/* Also freed when the level is not enabled. */
+	cleanup_buf struct buf b = { .max_bytes = MAX_LINE };
 	const char *key, *value;
 	va_list ap;
 	int rc;
 
 	if (!log_enabled(level))
 		return;
-	buf_init(&b, MAX_LINE);
 	rc = begin_line(&b, level);
 	if (rc == 0)
 		rc = add_pair(&b, "msg", msg, false);
@@ -136,9 +136,7 @@ void log_write(enum log_level level, const char *msg, ...)
 		size_t before = b.len;
 
 		value = va_arg(ap, const char *);
-		if (value != NULL)
-			rc = add_pair(&b, key, value, false);
-		if (rc < 0)
+		if (value != NULL && add_pair(&b, key, value, false) < 0)
 			b.len = before; /* a pair that does not fit is left out whole */
 	}
 	va_end(ap);
