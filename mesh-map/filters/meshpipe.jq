@@ -48,7 +48,7 @@ def defaults: {
   services: {}
 };
 
-def _given: with_entries(select(.value != null));
+def _given: if any(.[]; . == null) then with_entries(select(.value != null)) else . end;
 
 # Service record -> its settings: the defaults, then the configuration, then its own part of that.
 def settings($config):
@@ -96,12 +96,14 @@ def label_value:
 
 # ---- The service ----
 
-# Service record -> its instances, sorted by uid. (Which services and kinds of instances there are to
-# map is consul-watch's business.)
+# Service record -> its instances, sorted by uid; one without a usable uid gets it from what is known.
+# (Which services and kinds of instances there are to map is consul-watch's business.)
 def instances:
   . as $record
   | [ .instances[]
-      | .uid = (.uid // ([$record.source, .node, .id] | map(tostring) | join("\n") | hash)) ]
+      | if .uid | type == "string" and test("\\A[0-9a-z]{1,16}\\z") then .
+        else .uid = ([$record.source, .node, .id, (.uid | values) | tostring] | join("\n") | hash)
+        end ]
   | sort_by(.uid);
 
 # Service record -> its host. Short enough for any name made of it and an instance's uid.
@@ -146,17 +148,16 @@ def known_protocol:
 # where as many say another), else HTTP.
 def protocol($set):
   [$set.protocol | known_protocol] as $said
-  | [instances[] | .meta.protocol? | known_protocol] as $votes
+  | [.instances[].meta.protocol? | known_protocol] as $votes
   | ($said + ($votes | group_by(.) | sort_by(- length) | map(.[0])) + ["HTTP"])[0];
 
 # Service record -> its own port. It looks at all instances, also those that take no traffic: a
 # service port that comes and goes with an instance's health is a full push of the mesh each time.
 def own_port($set):
-  instances as $instances
-  | [ [$set.port | _number],
-      [$instances[] | .meta["service-port"]? | _number],
-      [$instances[] | port]
-      | map(select(_is_port)) | select(length > 0) | min ]
+  [ [$set.port | _number],
+    [.instances[].meta["service-port"]? | _number],
+    [.instances[] | port]
+    | map(select(_is_port)) | select(length > 0) | min ]
   | .[0];
 
 # Service record -> the ports of its ServiceEntry.
@@ -170,7 +171,7 @@ def ports($set):
       else . + [
         ($port.protocol // null | [known_protocol] | .[0] // $protocol) as $p
         | { number: $port.number,
-            name: ($port.name // ($p | ascii_downcase | gsub("_"; "-")) + "-\($port.number)"),
+            name: ($port.name // ($p | ascii_downcase | split("_") | join("-")) + "-\($port.number)"),
             protocol: $p } ]
       end);
 
@@ -202,15 +203,27 @@ def is_hostname:
 
 # Instance -> its address: without the brackets of IPv6 and the last dot of a name; "" for none.
 def address:
-  .address | strings // ""
-  | if test("\\A\\[.*\\]\\z") then .[1:-1] else sub("\\.\\z"; "") end;
+  .address
+  | if type != "string" then ""
+    elif startswith("[") and endswith("]") then .[1:-1]
+    else rtrimstr(".")
+    end;
 
+# The machine's own addresses.
 def is_loopback:
-  test("\\A(::ffff:)?127\\.|\\A[0:]*:0*1\\z|\\A(.*\\.)?localhost\\z"; "i");
+  if startswith("127.") then is_ipv4
+  elif startswith("::ffff:") then .[7:] | is_loopback
+  elif contains(":") then test("\\A[0:]*:0*1\\z")
+  else (split(".")[-1] // "" | length == 9 and ascii_downcase == "localhost")
+  end;
 
-# Nowhere, this network, this link, everybody.
+# Addresses that lead nowhere from here: this network, this link, everybody.
 def is_unroutable:
-  test("\\A(::ffff:)?(0|169\\.254|22[4-9]|2[3-5][0-9])\\.[0-9.]+\\z|\\A[0:]+\\z|\\Afe[89ab].:|\\Aff..:"; "i");
+  if startswith("0.") or startswith("169.254.") then is_ipv4
+  elif startswith("2") and test("\\A2(2[4-9]|[3-5][0-9])\\.") then is_ipv4
+  elif startswith("::ffff:") then .[7:] | is_unroutable
+  else contains(":") and test("\\A[0:]+\\z|\\A[Ff][Ee][89ABab]|\\A[Ff][Ff]")
+  end;
 
 # ---- Instances ----
 
@@ -244,25 +257,34 @@ def serving($set):
 
 # Key of a label that has a meaning of its own for Istio, Kubernetes or us: a tag must not set it.
 def is_reserved:
-  . == "istio-locality" or test("\\A([^/]*\\.)?(istio|kubernetes|k8s|meshpipe)\\.io/");
+  . == "istio-locality"
+  or (contains("/") and test("\\A([^/]*\\.)?(istio|kubernetes|k8s|meshpipe)\\.io/"));
 
-def _labels:
-  select(.key | length <= 317)
-  | select(.value | length <= 63)
-  | select(.key | test("\\A([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\\z"))
-  | select(.value | test("\\A([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?\\z"))
-  | select(.key | is_reserved | not);
+# Text written k=v, k:v or k|v -> {key, value}, the first separator dividing; nothing when that is no
+# valid label, or a reserved one.
+def label_of:
+  def is_plain:
+    test("\\A(?![-_.])[-A-Za-z0-9_.]+(?<![-_.])[=:|](?![-_.])[-A-Za-z0-9_.]*(?<![-_.])\\z");
+  def is_prefixed:
+    test("\\A[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/[^/]+\\z")
+    and (split("/")[1] | is_plain);
+  strings
+  | select(length <= 381 and if contains("/") then is_prefixed else is_plain end)
+  | (split("=")[0] | split(":")[0] | split("|")[0]) as $key
+  | select($key | is_reserved | not)
+  | .[($key | length) + 1:] as $value
+  | select(length <= 64 or ($value | length) <= 63 and ($key | split("/")[-1] | length) <= 63)
+  | {key: $key, value: $value};
 
-# Instance -> labels from its meta and its tags, the first separator dividing key from value. What is
-# not a valid label is left out. A tag counts more than meta, and of two tags with one key the greater.
+# Instance -> labels from its meta and its tags. What is not a valid label is left out. A tag counts
+# more than meta, and of two tags with one key the greater.
 def labels($set):
-  [ (.meta // {} | to_entries | sort_by(.key)[]
-      | select(.key as $key | any($set.metaLabels[]; . == $key or . == "*"))
-      | select(.value | type == "string")),
-    (.tags // [] | sort[]
-      | strings | select(length < 400)
-      | capture("\\A(?<key>[^=:|]+)[=:|](?<value>.*)\\z")) ]
-  | map(_labels)
+  [ ( .meta // {}
+      | (if any($set.metaLabels[]; . == "*") then keys else $set.metaLabels end | sort[]) as $key
+      | select(.[$key] | type == "string")
+      | $key + "=" + .[$key]
+      | label_of ),
+    (.tags // [] | sort[] | label_of) ]
   | reduce .[:255][] as $one ({}; .[$one.key] = $one.value);
 
 # Instance -> {locality} where one is known, for adding to a spec.

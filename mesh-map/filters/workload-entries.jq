@@ -23,7 +23,7 @@ m::settings($config) as $set
     | {
         apiVersion: $set.apiVersion,
         kind: "WorkloadEntry",
-        metadata: ("\($host)-\(.uid)" | m::dns_name(253) | m::metadata($set)),
+        metadata: ("\($host)-\(.uid)" | m::metadata($set)),
         spec: (
           {
             address: .address,
