@@ -1,5 +1,6 @@
 #include "consul-watch/address.h"
 
+#include <curl/curl.h>
 #include <string.h>
 
 static int fail(const char *text, struct err *err)
@@ -8,6 +9,16 @@ static int fail(const char *text, struct err *err)
 		"'%s' is no address of consul (write host:port, http://host:port, "
 		"https://host:port or unix:///path)",
 		text);
+}
+
+/* A port that is none would otherwise look like an agent that is away, for ever. */
+static bool is_url(const char *text)
+{
+	CURLU *url = curl_url();
+	bool good = url != NULL && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK;
+
+	curl_url_cleanup(url);
+	return good;
 }
 
 int address_parse(const char *text, bool force_tls, struct address *ret, struct err *err)
@@ -40,7 +51,10 @@ int address_parse(const char *text, bool force_tls, struct address *ret, struct 
 		.base_url = xasprintf("%s://%.*s", force_tls ? "https" : "http", (int)len, rest),
 		.tls = force_tls,
 	};
-	return 0;
+	if (is_url(ret->base_url))
+		return 0;
+	address_release(ret);
+	return fail(text, err);
 }
 
 void address_release(struct address *a)

@@ -46,6 +46,19 @@ static void fail(struct service *s, const struct consul_answer *answer, const ch
 	watch_confirm(w);
 }
 
+/* Neither gone nor there. One run would wait for ever. */
+static void say_unreadable(const struct service *s)
+{
+	struct consul_answer answer = { .outcome = CONSUL_FAILED };
+
+	log_warn("a listed service has no instance that may be read, it keeps its last state; "
+		 "does the token have node:read?",
+		"service", s->name);
+	snprintf(answer.error, sizeof(answer.error),
+		"no instance of '%.200s' may be read; does the token have node:read?", s->name);
+	watch_failed(s->watch, &answer);
+}
+
 /*
  * No instance. Believed only when a confirmed list lacks the service and this
  * answer is younger than that: a consistent read, made because of it.
@@ -58,10 +71,7 @@ static bool believe_empty(struct service *s, bool was_read)
 		return true;
 	s->empties++;
 	if (s->listed && s->empties == 3)
-		log_warn("a listed service has no instance that may be read, it keeps its last "
-			 "state; "
-			 "does the token have node:read?",
-			"service", s->name);
+		say_unreadable(s);
 	if (s->listed)
 		service_come_back(s, backoff_next_ms(&s->backoff), true);
 	watch_confirm(w);
