@@ -172,7 +172,7 @@ static void doom(struct plan *p, int64_t now_ms, struct plan_source *s, struct p
 		say_hold(p, s, PLAN_HOLD, why);
 }
 
-bool plan_approve(struct plan *p, int64_t now_ms UNUSED, uint64_t keys)
+bool plan_approve(struct plan *p, uint64_t keys)
 {
 	if (p->held_keys == 0)
 		return false;
@@ -327,7 +327,10 @@ static void set_broken(struct plan *p, struct plan_key *key, const char *why)
 {
 	uint64_t said = why != NULL ? XXH3_64bits(why, strlen(why)) | 1 : 0;
 
-	p->broken += (said != 0) - (size_t)(key->broken != 0);
+	if (key->broken != 0)
+		p->broken--;
+	if (said != 0)
+		p->broken++;
 	if (said != 0 && said != key->broken)
 		notice(p,
 			&(struct plan_notice){ .kind = PLAN_BROKEN_KEY,
@@ -437,22 +440,20 @@ static char *why_not_pruned(const struct plan_source *s, const char *snapshot, u
 	return NULL;
 }
 
-static void say_synced(const struct plan *p, const struct plan_source *s)
+void plan_count_source(
+	const struct plan *p, const char *source, size_t *ret_keys, size_t *ret_objects)
 {
-	size_t count, objects = 0, keys_with = 0;
+	const struct plan_source *s = map_get(&p->sources, source, strlen(source));
+	size_t count;
 	cleanup_free struct plan_key **keys = collect_keys(p, is_of_source, s, &count);
 
+	*ret_keys = *ret_objects = 0;
 	for (size_t i = 0; i < count; i++) {
 		size_t owned = count_owned(keys[i]);
 
-		objects += owned;
-		keys_with += owned > 0;
+		*ret_objects += owned;
+		*ret_keys += owned > 0;
 	}
-	notice(p,
-		&(struct plan_notice){ .kind = PLAN_SYNCED,
-			.source = s->name,
-			.keys = keys_with,
-			.objects = objects });
 }
 
 void plan_synced(struct plan *p, int64_t now_ms, const char *source, const char *snapshot,
@@ -473,7 +474,7 @@ void plan_synced(struct plan *p, int64_t now_ms, const char *source, const char 
 	}
 	keys = collect_keys(p, is_unnamed, s, &count);
 	vanish(p, now_ms, s, keys, count, false);
-	say_synced(p, s);
+	notice(p, &(struct plan_notice){ .kind = PLAN_SYNCED, .source = s->name });
 }
 
 bool plan_prune_source(struct plan *p, int64_t now_ms, const char *source)
@@ -509,14 +510,10 @@ void plan_silent_sources(const struct plan *p,
 	void (*on_source)(void *arg, const char *source, size_t objects), void *arg)
 {
 	const struct plan_source *s;
-	size_t pos = 0;
+	size_t pos = 0, keys, objects;
 
 	while ((s = map_next(&p->sources, &pos)) != NULL) {
-		size_t count, objects = 0;
-		cleanup_free struct plan_key **keys = collect_keys(p, is_of_source, s, &count);
-
-		for (size_t i = 0; i < count; i++)
-			objects += count_owned(keys[i]);
+		plan_count_source(p, s->name, &keys, &objects);
 		if (!s->spoke && *s->name != '\0' && (objects > 0 || s->scope != NULL))
 			on_source(arg, s->name, objects);
 	}

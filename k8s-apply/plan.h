@@ -57,7 +57,7 @@ struct plan_result {
 };
 
 enum plan_notice_kind {
-	PLAN_SYNCED,	   /* a snapshot is complete; objects and keys are what its source has */
+	PLAN_SYNCED,	   /* a snapshot is complete, and what it did not name is to go */
 	PLAN_NOT_PRUNED,   /* a snapshot did not prune: `why` */
 	PLAN_HOLD,	   /* deletions are held: keys and objects in all, `why` */
 	PLAN_HOLD_LOWER,   /* an approval was for fewer keys than are held */
@@ -140,7 +140,7 @@ bool plan_prune_source(struct plan *p, int64_t now_ms, const char *source);
 
 /* A person's words. An approval is a ceiling: with more keys held than that, nothing is released. */
 void plan_freeze(struct plan *p, bool frozen);
-bool plan_approve(struct plan *p, int64_t now_ms, uint64_t keys);
+bool plan_approve(struct plan *p, uint64_t keys);
 
 /* Work. */
 struct plan_op {
@@ -183,6 +183,10 @@ struct plan_counts {
 };
 
 void plan_count(const struct plan *p, struct plan_counts *ret);
+
+/* What the target has of one source: its keys with objects, and those objects. */
+void plan_count_source(
+	const struct plan *p, const char *source, size_t *ret_keys, size_t *ret_objects);
 
 /* Calls on_source for each source that is remembered or has objects but did not speak. */
 void plan_silent_sources(const struct plan *p,

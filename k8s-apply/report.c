@@ -1,0 +1,91 @@
+#include "k8s-apply/report.h"
+
+#include <string.h>
+
+bool report_format_from(const char *name, enum report_format *ret)
+{
+	static const char *const names[] = {
+		[REPORT_TEXT] = "",
+		[REPORT_WIDE] = "wide",
+		[REPORT_NAME] = "name",
+		[REPORT_JSON] = "json",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(name, names[i]) == 0) {
+			*ret = (enum report_format)i;
+			return true;
+		}
+	return false;
+}
+
+static void set_if(jv *record, const char *field, const char *text)
+{
+	if (text != NULL && *text != '\0')
+		jvx_set_str(record, field, text);
+}
+
+static char *json_line(const struct plan_result *r, bool dry_run, int64_t now_wall_ms)
+{
+	cleanup_jv jv record = jv_object();
+
+	jvx_set_str(&record, "type", "result");
+	set_if(&record, "source", r->source);
+	jvx_set_str(&record, "key", r->key);
+	jvx_set_str(&record, "action", plan_action_name(r->action));
+	set_if(&record, "apiVersion", r->api_version);
+	jvx_set_str(&record, "kind", r->id->kind);
+	set_if(&record, "namespace", r->id->namespace);
+	jvx_set_str(&record, "name", r->id->name);
+	set_if(&record, "error", r->error);
+	if (r->at_ms > 0) {
+		jvx_set(&record, "at", jv_number((double)r->at_ms));
+		jvx_set(&record, "delay_ms", jv_number((double)(now_wall_ms - r->at_ms)));
+	}
+	if (dry_run)
+		jvx_set(&record, "dryRun", jv_true());
+	return jvx_dump(record);
+}
+
+/* One line stays one line, whatever a key or a file name holds. */
+static void blank_controls(char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
+static char *text_line(const struct plan_result *r, bool wide, bool dry_run)
+{
+	cleanup_free char *object = object_id_display(r->id);
+	cleanup_free char *key = wide ? xasprintf(" (%s/%s)", r->source, r->key) : xstrdup("");
+	char *line = xasprintf("%s %s%s%s%s%s", object, plan_action_name(r->action),
+		dry_run ? " (dry run)" : "", key, r->error != NULL ? ": " : "",
+		r->error != NULL ? r->error : "");
+
+	blank_controls(line);
+	return line;
+}
+
+static bool is_in_place(enum plan_action action)
+{
+	return action == PLAN_CREATED || action == PLAN_CONFIGURED || action == PLAN_DELETED ||
+	       action == PLAN_UNCHANGED;
+}
+
+char *report_line(enum report_format format, const struct plan_result *r, bool dry_run,
+	int64_t now_wall_ms)
+{
+	if (r->action == PLAN_UNCHANGED && format != REPORT_WIDE && *r->source != '\0')
+		return NULL;
+	switch (format) {
+	case REPORT_JSON:
+		return json_line(r, dry_run, now_wall_ms);
+	case REPORT_NAME:
+		return is_in_place(r->action) ? object_id_display(r->id) : NULL;
+	case REPORT_TEXT:
+	case REPORT_WIDE:
+		break;
+	}
+	return text_line(r, format == REPORT_WIDE, dry_run);
+}
