@@ -25,12 +25,15 @@ HARDEN := -fstack-protector-strong -fstack-clash-protection -fPIE \
 OPTIMIZE := $(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) \
 	-fno-sanitize-recover=undefined,-O2 -g)
 
-# -isystem: the warnings are for our code, not for the libraries' headers.
 ALL_CFLAGS  := -std=gnu11 $(OPTIMIZE) $(WARNINGS) $(HARDEN) $(if $(WERROR),-Werror) -D_GNU_SOURCE \
-	-DMESHPIPE_VERSION='"$(VERSION)"' -I. $(shell $(PKG_CONFIG) --cflags $(LIBS)) $(CFLAGS)
+	-DMESHPIPE_VERSION='"$(VERSION)"' -I. $(shell $(PKG_CONFIG) --cflags $(LIBS) 2>/dev/null) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
-ALL_LIBS    := $(shell $(PKG_CONFIG) --libs $(LIBS)) $(JQ_LIBS) -lm
+ALL_LIBS    := $(shell $(PKG_CONFIG) --libs $(LIBS) 2>/dev/null) $(JQ_LIBS) -lm
+
+# make V=1 shows the whole commands.
+Q   := $(if $(V),,@)
+say  = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
 OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJS := $(call OBJ,$(wildcard lib/*.c))
@@ -47,19 +50,21 @@ $(shell mkdir -p $(BUILD) && echo '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' | cmp -s 
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 define PROGRAM
 $(BUILD)/bin/$(1): $(call OBJ,$(wildcard $(1)/*.c)) $(LIB_OBJS)
 	@mkdir -p $$(@D)
-	$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(ALL_LIBS)
+	$$(call say,LD,$$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(ALL_LIBS)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call PROGRAM,$(p))))
 
 # The default program is looked for in ../share/meshpipe/filters, installed or not.
 $(FILTERS): | $(BUILD)
 	@mkdir -p $(@D)
-	ln -sfn $(CURDIR)/mesh-map/filters $@
+	$(Q)ln -sfn $(CURDIR)/mesh-map/filters $@
 $(BUILD):
 	@mkdir -p $@
 
@@ -67,7 +72,8 @@ $(BUILD):
 UNIT_OBJS := $(LIB_OBJS) $(call OBJ,$(filter-out %/main.c,$(wildcard $(PROGRAMS:%=%/*.c))))
 $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_OBJS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS) -lcmocka
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS) -lcmocka
 
 unit: $(UNIT_TESTS)
 
