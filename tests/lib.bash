@@ -68,9 +68,18 @@ assert_one_line() {
 
 # --- waiting
 
+# Sets REPLY to the microsecond that is $1 seconds (0.3, 10) from now.
+deadline() {
+	local fraction=${1#"${1%%.*}"}000000
+	fraction=${fraction#.}
+	REPLY=$((${EPOCHREALTIME/[.,]/} + ${1%%.*} * 1000000 + 10#${fraction:0:6}))
+}
+
 # wait_for SECONDS COMMAND...: until it succeeds; says what it waited for when it never does.
 wait_for() {
-	local limit=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000))
+	local limit
+	deadline "$1"
+	limit=$REPLY
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "${EPOCHREALTIME/[.,]/}" -lt "$limit" ] || {
@@ -83,7 +92,9 @@ wait_for() {
 
 # stays SECONDS COMMAND...: it succeeds now and all that time. For "nothing happens" only.
 stays() {
-	local limit=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000))
+	local limit
+	deadline "$1"
+	limit=$REPLY
 	shift
 	while [ "${EPOCHREALTIME/[.,]/}" -lt "$limit" ]; do
 		"$@" || fail "no longer holds: $*" || return
