@@ -1,18 +1,14 @@
 /*
  * dir: the target that is a directory, DIR/<source>/<key>.yaml.
  *
- *   DIR/.meshpipe/lock             one writer at a time (flock; the text is its process id)
- *   DIR/.meshpipe/sources          what is remembered of each source: its scope
- *   DIR/.meshpipe/freeze           by a person: while it is there, nothing is written
- *   DIR/.meshpipe/approve-deletes  by a person: a number, releases held deletions
- *
- * The files themselves are the memory: they are read back at start. None of
- * the names above ends as kubectl's or istiod's readers want it, so that
- * `kubectl apply -R -f DIR` and istiod's fs:// source see manifests only.
+ * The files themselves are the memory: they are read back at start. A person may
+ * edit or remove them at any time; they are put right when their key is said next.
+ * Beside them is DIR/.meshpipe (dir_control.h).
  */
 #ifndef MESHPIPE_DIR_H
 #define MESHPIPE_DIR_H
 
+#include "k8s-apply/dir_control.h"
 #include "k8s-apply/plan.h"
 
 struct dir;
@@ -25,8 +21,7 @@ struct dir_config {
 
 struct dir_handler {
 	/* For plan_found, plan_lost, plan_remember and plan_done. */
-	bool (*on_found)(
-		void *arg, const char *source, const char *key, const struct manifest *m);
+	bool (*on_found)(void *arg, const char *source, const char *key, const struct manifest *m);
 	void (*on_lost)(void *arg, const struct object_id *id);
 	void (*on_source)(void *arg, const char *source, const char *scope);
 	void (*on_done)(void *arg, struct plan_object *object, enum plan_outcome outcome,
@@ -51,14 +46,6 @@ void dir_said(struct dir *d, const char *source, const char *key);
 void dir_stage(struct dir *d, const struct plan_op *op);
 void dir_flush(struct dir *d);
 
-int dir_remember(struct dir *d, const char *source, const char *scope, struct err *err) NODISCARD;
-
-/* A person's words. */
-bool dir_is_frozen(const struct dir *d);
-
-/* 1 and the number, 0 when there is no such file, -1 when it holds no number. */
-int dir_approval(const struct dir *d, uint64_t *ret, struct err *err) NODISCARD;
-void dir_drop_approval(const struct dir *d);
-const char *dir_approval_path(const struct dir *d);
+struct dir_control *dir_get_control(struct dir *d);
 
 #endif

@@ -195,7 +195,8 @@ static int read_object(jv object, struct dir_content *c, struct err *err)
 	struct manifest m = { .body = NULL };
 	struct dir_entry *e = NULL;
 
-	if (manifest_identify(object, NULL, &m, err) == 0 && manifest_read_body(object, &m, err) == 0)
+	if (manifest_identify(object, NULL, &m, err) == 0 &&
+		manifest_read_body(object, &m, err) == 0)
 		e = dir_entry_new(&m.id, m.api_version, m.body, err);
 	manifest_release(&m);
 	if (e == NULL)
@@ -204,8 +205,8 @@ static int read_object(jv object, struct dir_content *c, struct err *err)
 	return 0;
 }
 
-static int read_objects(const char *path, const char *bytes, size_t len, struct dir_content *c,
-	struct err *err)
+static int read_objects(
+	const char *path, const char *bytes, size_t len, struct dir_content *c, struct err *err)
 {
 	cleanup_jv jv docs = yaml_parse(bytes, len, path, err);
 

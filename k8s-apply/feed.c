@@ -187,8 +187,7 @@ static int read_apply(jv v, const char *namespace, const struct feed_handler *h,
 	return 0;
 }
 
-static int read_manifest(
-	jv v, const char *namespace, const struct feed_handler *h, struct err *err)
+static int read_manifest(jv v, const char *namespace, const struct feed_handler *h, struct err *err)
 {
 	cleanup_set struct set s = { .broken = NULL };
 	cleanup_free char *display = NULL, *key = NULL;

@@ -11,12 +11,10 @@
 #include "k8s-apply/plan.h"
 
 struct feed_handler {
-	void (*on_start)(
-		void *arg, const char *source, const char *snapshot, const char *scope);
+	void (*on_start)(void *arg, const char *source, const char *snapshot, const char *scope);
 	void (*on_apply)(void *arg, struct plan_desired *desired);
 	void (*on_keep)(void *arg, const char *source, const char *key);
-	void (*on_synced)(
-		void *arg, const char *source, const char *snapshot, uint64_t services);
+	void (*on_synced)(void *arg, const char *source, const char *snapshot, uint64_t services);
 	void *arg;
 };
 
@@ -25,7 +23,7 @@ struct feed_handler {
  * the value is no record; an object inside it that cannot be read is part of
  * what on_apply gets (keeps with `failed`, or `broken`).
  */
-int feed_value(jv v, const char *namespace, const struct feed_handler *h,
-	struct err *err) NODISCARD;
+int feed_value(
+	jv v, const char *namespace, const struct feed_handler *h, struct err *err) NODISCARD;
 
 #endif

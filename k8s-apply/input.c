@@ -97,9 +97,8 @@ static void take(struct input *in, const char *text, size_t len)
 	if (in->form == FORM_UNKNOWN) {
 		if (*skip_blanks(text) == '\0')
 			return;
-		in->form = *skip_blanks(text) == '{' && !opens_pretty_json(text)
-				   ? FORM_LINES
-				   : FORM_DOCUMENTS;
+		in->form = *skip_blanks(text) == '{' && !opens_pretty_json(text) ? FORM_LINES
+										 : FORM_DOCUMENTS;
 	}
 	if (in->form == FORM_LINES)
 		take_line(in, text, len);
@@ -187,8 +186,8 @@ static void take_documents(struct input *in)
 	int rc;
 
 	if (in->too_long)
-		rc = err_set(&err, EXIT_BAD_INPUT, "%s: more than %u bytes", in->name,
-			YAML_MAX_BYTES);
+		rc = err_set(
+			&err, EXIT_BAD_INPUT, "%s: more than %u bytes", in->name, YAML_MAX_BYTES);
 	else if (*text == '{' || *text == '[')
 		rc = take_json(in, &err);
 	else
@@ -209,8 +208,8 @@ static void on_end(void *arg, const struct err *err)
 	leave(in);
 }
 
-struct input *input_open(uv_loop_t *loop, int fd, const char *name, const struct input_handler *h,
-	struct err *err)
+struct input *input_open(
+	uv_loop_t *loop, int fd, const char *name, const struct input_handler *h, struct err *err)
 {
 	struct input *in = xcalloc(1, sizeof(*in));
 	const struct lines_handler handler = { .on_line = on_line, .on_end = on_end, .arg = in };

@@ -144,12 +144,12 @@ static int identify(jv top, jv meta, const char *fallback, struct manifest *ret,
 	if (name == NULL || !is_name(name))
 		return err_set(err, EXIT_BAD_INPUT, "a %s without a valid 'metadata.name'", kind);
 	if (own == NULL && jv_is_valid(given) && !jvx_is(given, JV_KIND_NULL))
-		return err_set(err, EXIT_BAD_INPUT, "%s '%s': the namespace is not a string", kind,
-			name);
+		return err_set(
+			err, EXIT_BAD_INPUT, "%s '%s': the namespace is not a string", kind, name);
 	slash = strchr(api_version, '/');
 	group = xstrndup(api_version, slash != NULL ? (size_t)(slash - api_version) : 0);
 	if (namespace == NULL || (own == NULL && is_cluster_scoped(group, kind)))
-		namespace = "";
+	namespace = "";
 	if (*namespace != '\0' && !is_namespace(namespace))
 		return err_set(err, EXIT_BAD_INPUT, "%s '%s': '%s' is no namespace", kind, name,
 			namespace);
@@ -165,8 +165,8 @@ int manifest_identify(jv object, const char *namespace, struct manifest *ret, st
 	return identify(object, meta, namespace, ret, err);
 }
 
-int manifest_identify_fields(jv fields, const char *namespace, struct manifest *ret,
-	struct err *err)
+int manifest_identify_fields(
+	jv fields, const char *namespace, struct manifest *ret, struct err *err)
 {
 	return identify(fields, fields, namespace, ret, err);
 }

@@ -47,8 +47,8 @@ void manifest_release(struct manifest *m);
  * object without a namespace gets `namespace` when that is not NULL. Names
  * that no API server would take are errors.
  */
-int manifest_identify(jv object, const char *namespace, struct manifest *ret,
-	struct err *err) NODISCARD;
+int manifest_identify(
+	jv object, const char *namespace, struct manifest *ret, struct err *err) NODISCARD;
 
 /*
  * The rest: body and hash. What only the API server sets (status, managedFields,
@@ -57,7 +57,7 @@ int manifest_identify(jv object, const char *namespace, struct manifest *ret,
 int manifest_read_body(jv object, struct manifest *m, struct err *err) NODISCARD;
 
 /* The identity in fields of its own, as `keep` has it: {apiVersion, kind, namespace, name}. */
-int manifest_identify_fields(jv fields, const char *namespace, struct manifest *ret,
-	struct err *err) NODISCARD;
+int manifest_identify_fields(
+	jv fields, const char *namespace, struct manifest *ret, struct err *err) NODISCARD;
 
 #endif

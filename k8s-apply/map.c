@@ -16,9 +16,8 @@ static struct map_slot *find(const struct map *m, uint64_t hash, const void *key
 {
 	size_t i = hash & (m->capacity - 1);
 
-	while (m->slots[i].key != NULL &&
-		(m->slots[i].hash != hash || m->slots[i].len != len ||
-			memcmp(m->slots[i].key, key, len) != 0))
+	while (m->slots[i].key != NULL && (m->slots[i].hash != hash || m->slots[i].len != len ||
+						  memcmp(m->slots[i].key, key, len) != 0))
 		i = (i + 1) & (m->capacity - 1);
 	return &m->slots[i];
 }

@@ -84,11 +84,11 @@ struct plan_handler {
 };
 
 struct plan_config {
-	bool accept_scope;	 /* take a `start` with another scope as meant */
-	uint64_t approved_keys;	 /* held deletions of up to so many keys are released at once */
-	bool deletes_wait;	 /* within a key, start deletions when its writes are answered */
-	int64_t retry_min_ms;	 /* first pause after a failure; doubles; 0: 1 s */
-	int64_t retry_max_ms;	 /* 0: 5 min */
+	bool accept_scope;	/* take a `start` with another scope as meant */
+	uint64_t approved_keys; /* held deletions of up to so many keys are released at once */
+	bool deletes_wait;	/* within a key, start deletions when its writes are answered */
+	int64_t retry_min_ms;	/* first pause after a failure; doubles; 0: 1 s */
+	int64_t retry_max_ms;	/* 0: 5 min */
 };
 
 struct plan *plan_new(const struct plan_config *config, const struct plan_handler *handler);
@@ -149,18 +149,19 @@ struct plan_op {
 	bool exists; /* the target has it: update, not create */
 	const struct object_id *id;
 	const char *api_version;
-	const char *source, *key;	    /* whose it is to be, or was */
-	const char *from_source, *from_key; /* under which it is now, if that is another; else NULL */
-	const char *body;		    /* canonical JSON; NULL for a deletion */
+	const char *source, *key; /* whose it is to be, or was */
+	const char *from_source,
+		*from_key; /* under which it is now, if that is another; else NULL */
+	const char *body;  /* canonical JSON; NULL for a deletion */
 	uint64_t hash;
 };
 
 enum plan_outcome {
 	PLAN_OK,
-	PLAN_RETRY,	/* may succeed later: tried again with growing pauses */
-	PLAN_REFUSED,	/* will not succeed before the object changes or is said again */
-	PLAN_FOREIGN,	/* somebody else has it: reported as a conflict, tried again slowly */
-	PLAN_DECIDE,	/* the target has found something else (plan_found, plan_lost): decide anew */
+	PLAN_RETRY,   /* may succeed later: tried again with growing pauses */
+	PLAN_REFUSED, /* will not succeed before the object changes or is said again */
+	PLAN_FOREIGN, /* somebody else has it: reported as a conflict, tried again slowly */
+	PLAN_DECIDE,  /* the target has found something else (plan_found, plan_lost): decide anew */
 };
 
 /* False when there is nothing to do now. */
@@ -175,10 +176,10 @@ int64_t plan_wake_ms(const struct plan *p);
 void plan_retry_all(struct plan *p);
 
 struct plan_counts {
-	size_t objects;	     /* that the target has */
-	size_t waiting;	     /* to be done, or in the target's hands */
-	size_t failed;	     /* in the end not as desired: failed, conflict, keys that are broken */
-	size_t held_keys;    /* whose deletion is held */
+	size_t objects;	  /* that the target has */
+	size_t waiting;	  /* to be done, or in the target's hands */
+	size_t failed;	  /* in the end not as desired: failed, conflict, keys that are broken */
+	size_t held_keys; /* whose deletion is held */
 	size_t held_objects;
 };
 

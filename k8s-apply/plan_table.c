@@ -112,8 +112,8 @@ static void free_object(struct plan_object *o)
 
 void plan_key_drop(struct plan *p, struct plan_key *key)
 {
-	if (key->want_count > 0 || key->keep_count > 0 || key->in_flight > 0 ||
-		key->broken != 0 || key->doom == DOOM_HELD || !link_alone(&key->owned))
+	if (key->want_count > 0 || key->keep_count > 0 || key->in_flight > 0 || key->broken != 0 ||
+		key->doom == DOOM_HELD || !link_alone(&key->owned))
 		return;
 	map_remove(&p->keys, key->bytes, key->len);
 	free_key(key);
@@ -183,6 +183,56 @@ int plan_key_compare(const struct plan_key *a, const struct plan_key *b)
 	int order = strcmp(left, right);
 
 	return order != 0 ? order : strcmp(a->source->name, b->source->name);
+}
+
+void plan_notify(const struct plan *p, const struct plan_notice *n)
+{
+	p->handler.on_notice(p->handler.arg, n);
+}
+
+void plan_touch(struct touched *t, struct plan_object *o)
+{
+	if (t->count == t->capacity) {
+		t->capacity = t->capacity > 0 ? t->capacity * 2 : 16;
+		t->item = xrealloc(t->item, t->capacity, sizeof(*t->item));
+	}
+	t->item[t->count++] = o;
+}
+
+void plan_touch_owned(struct touched *t, const struct plan_key *key)
+{
+	for (struct link *l = key->owned.next; l != &key->owned; l = l->next)
+		plan_touch(t, LINK_OF(l, struct plan_object, owned));
+}
+
+size_t plan_count_owned(const struct plan_key *key)
+{
+	size_t count = 0;
+
+	for (struct link *l = key->owned.next; l != &key->owned; l = l->next)
+		count++;
+	return count;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	return plan_key_compare(*(struct plan_key *const *)a, *(struct plan_key *const *)b);
+}
+
+struct plan_key **plan_collect_keys(const struct plan *p,
+	bool (*match)(const struct plan_key *key, const void *arg), const void *arg,
+	size_t *ret_count)
+{
+	struct plan_key **keys = xcalloc(p->keys.count, sizeof(struct plan_key *)), *key;
+	size_t pos = 0, count = 0;
+
+	while ((key = map_next(&p->keys, &pos)) != NULL)
+		if (match(key, arg))
+			keys[count++] = key;
+	if (count > 0)
+		qsort(keys, count, sizeof(*keys), compare_keys);
+	*ret_count = count;
+	return keys;
 }
 
 void plan_free(struct plan *p)

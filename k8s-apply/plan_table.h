@@ -1,6 +1,6 @@
 /*
- * plan_table: the rows that plan.c and plan_work.c share: objects, the keys
- * that want them or have them, the sources of the keys. For these two only.
+ * plan_table: the rows that the plan*.c files share: objects, the keys that want
+ * or have them, the sources of the keys. For these files only.
  */
 #ifndef MESHPIPE_PLAN_TABLE_H
 #define MESHPIPE_PLAN_TABLE_H
@@ -14,7 +14,7 @@ struct link {
 	struct link *prev, *next;
 };
 
-#define LINK_OF(l, type, member) ((type *)((char *)(l) - offsetof(type, member)))
+#define LINK_OF(l, type, member) ((type *)((char *)(l)-offsetof(type, member)))
 
 void link_init(struct link *l);
 bool link_alone(const struct link *l);
@@ -117,7 +117,7 @@ struct plan {
 	struct plan_handler handler;
 	struct map objects, keys, sources;
 	struct link queue, resting;
-	size_t waiting; /* queued, parked, in flight */
+	size_t waiting;	       /* queued, parked, in flight */
 	int64_t next_retry_ms; /* not later than the first of resting; INT64_MAX: none */
 	bool frozen;
 	struct hold hold;
@@ -148,13 +148,62 @@ bool plan_key_has(const struct plan_key *key, const struct plan_object *o);
 /* Order of "<source>/<name>" in bytes. */
 int plan_key_compare(const struct plan_key *a, const struct plan_key *b);
 
-/* plan_work.c: what is to be done about an object now; `said` when a record just named it. */
+size_t plan_count_owned(const struct plan_key *key);
+
+/* All keys that match, sorted. Owned by the caller. */
+struct plan_key **plan_collect_keys(const struct plan *p,
+	bool (*match)(const struct plan_key *key, const void *arg), const void *arg,
+	size_t *ret_count);
+
+void plan_notify(const struct plan *p, const struct plan_notice *n);
+
+/* Objects to look at again; the same one may be in it twice. */
+struct touched {
+	struct plan_object **item;
+	size_t count, capacity;
+};
+
+void plan_touch(struct touched *t, struct plan_object *o);
+void plan_touch_owned(struct touched *t, const struct plan_key *key);
+
+/* plan_decide.c */
+enum decision {
+	DECIDE_NOTHING,
+	DECIDE_WRITE,
+	DECIDE_DELETE,
+	DECIDE_HOLD,
+	DECIDE_SKIP,
+};
+
+/* What is to be done about an object, and for which want if it is to be written. */
+enum decision plan_decide(const struct plan_object *o, struct want **ret_want);
+
+/* Decides, queues what is to be done and reports the rest; `said` when a record just named it. */
 void plan_settle(struct plan *p, struct plan_object *o, bool said);
-void plan_report_failed(struct plan *p, struct plan_object *o, const struct plan_key *key,
-	const char *error);
+
+/* Settles them in order of identity and empties the list; rows without use are freed. */
+void plan_settle_touched(struct plan *p, struct touched *t);
+
+void plan_report(struct plan *p, const struct plan_object *o, const struct plan_key *key,
+	enum plan_action action, const char *error);
+
+/* Says a problem once, and again only when it has become another one. */
+void plan_report_problem(struct plan *p, struct plan_object *o, const struct plan_key *key,
+	enum plan_problem problem, const char *error);
 void plan_clear_problem(struct plan *p, struct plan_object *o);
 
-/* plan.c: the key is wanted again, or has nothing left. */
+/* plan_work.c: into the queue, and out of whatever list it waits in. */
+void plan_enqueue(struct plan *p, struct plan_object *o);
+void plan_unqueue(struct plan *p, struct plan_object *o);
+
+/* plan_hold.c: these keys, of one source and each with objects, are to lose all of them. */
+void plan_doom(struct plan *p, int64_t now_ms, const struct plan_source *s, struct plan_key **keys,
+	size_t n);
+
+/* The key is wanted again, or has nothing left. */
 void plan_undoom(struct plan *p, struct plan_key *key);
+
+/* plan.c: the key wants and keeps nothing any more. */
+void plan_clear_key(struct plan *p, struct plan_key *key, struct touched *t);
 
 #endif

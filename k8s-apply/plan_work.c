@@ -1,209 +1,20 @@
-#include <string.h>
-#include <xxhash.h>
-
 #include "k8s-apply/plan_table.h"
 
-enum decision {
-	DECIDE_NOTHING,
-	DECIDE_WRITE,
-	DECIDE_DELETE,
-	DECIDE_HOLD,
-	DECIDE_SKIP,
-};
-
-const char *plan_action_name(enum plan_action action)
-{
-	static const char *const names[] = {
-		[PLAN_CREATED] = "created",
-		[PLAN_CONFIGURED] = "configured",
-		[PLAN_DELETED] = "deleted",
-		[PLAN_UNCHANGED] = "unchanged",
-		[PLAN_HELD] = "held",
-		[PLAN_CONFLICT] = "conflict",
-		[PLAN_SKIPPED] = "skipped",
-		[PLAN_FAILED] = "failed",
-	};
-
-	return names[action];
-}
-
-/* Is it certain that the key which has the object does not want it any more? */
-static bool releases(const struct plan_key *key, const struct plan_object *o)
-{
-	switch (key->state) {
-	case KEY_APPLIED:
-		return key->broken == 0 && plan_want_of(o, key) == NULL && !plan_key_has(key, o);
-	case KEY_VANISHED:
-		return true;
-	case KEY_UNKNOWN:
-	case KEY_KEPT:
-		break;
-	}
-	return false;
-}
-
-/* The want that counts; NULL when there is none, or when none of them may have it. */
-static struct want *winner(const struct plan_object *o)
-{
-	struct want *least = o->wants, *w;
-
-	if (o->exists && o->owner != NULL) {
-		w = plan_want_of(o, o->owner);
-		if (w != NULL || !releases(o->owner, o))
-			return w;
-	}
-	for (w = o->wants; w != NULL; w = w->next)
-		if (plan_key_compare(w->key, least->key) < 0)
-			least = w;
-	return least;
-}
-
-static enum decision decide(const struct plan_object *o, struct want **ret_want)
-{
-	struct want *w = *ret_want = winner(o);
-
-	if (w != NULL) {
-		if (o->exists && o->owner == w->key && o->hash == w->hash)
-			return DECIDE_NOTHING;
-		return o->exists && o->hands_off ? DECIDE_SKIP : DECIDE_WRITE;
-	}
-	if (!o->exists || o->owner == NULL || !releases(o->owner, o))
-		return DECIDE_NOTHING;
-	if (o->hands_off)
-		return DECIDE_SKIP;
-	return o->owner->doom == DOOM_HELD ? DECIDE_HOLD : DECIDE_DELETE;
-}
-
-static void set_problem(struct plan *p, struct plan_object *o, enum plan_problem problem)
-{
-	p->failed -= o->problem == PROBLEM_FAILED || o->problem == PROBLEM_FOREIGN;
-	p->held_objects -= o->problem == PROBLEM_HELD;
-	o->problem = problem;
-	p->failed += problem == PROBLEM_FAILED || problem == PROBLEM_FOREIGN;
-	p->held_objects += problem == PROBLEM_HELD;
-}
-
-void plan_clear_problem(struct plan *p, struct plan_object *o)
-{
-	set_problem(p, o, PROBLEM_NONE);
-	o->said = 0;
-}
-
-static void report(struct plan *p, const struct plan_object *o, const struct plan_key *key,
-	enum plan_action action, const char *error)
-{
-	const struct plan_result r = {
-		.action = action,
-		.id = &o->id,
-		.api_version = o->api_version,
-		.source = key != NULL ? key->source->name : "",
-		.key = key != NULL ? key->name : "",
-		.at_ms = key != NULL ? key->at_ms : 0,
-		.error = error,
-	};
-
-	p->handler.on_result(p->handler.arg, &r);
-}
-
-/* Says a problem once, and again only when it has become another one. */
-static void report_problem(struct plan *p, struct plan_object *o, const struct plan_key *key,
-	enum plan_problem problem, const char *error)
-{
-	static const enum plan_action actions[] = {
-		[PROBLEM_FAILED] = PLAN_FAILED,
-		[PROBLEM_FOREIGN] = PLAN_CONFLICT,
-		[PROBLEM_HELD] = PLAN_HELD,
-		[PROBLEM_SKIPPED] = PLAN_SKIPPED,
-	};
-	uint64_t said = error != NULL ? XXH3_64bits(error, strlen(error)) | 1 : 1;
-	bool known = o->problem == problem && o->said == said;
-
-	set_problem(p, o, problem);
-	o->said = said;
-	if (!known)
-		report(p, o, key, actions[problem], error);
-}
-
-void plan_report_failed(
-	struct plan *p, struct plan_object *o, const struct plan_key *key, const char *error)
-{
-	report_problem(p, o, key, PROBLEM_FAILED, error);
-}
-
-/* Takes the object out of whatever list it waits in. */
-static void unqueue(struct plan *p, struct plan_object *o)
+void plan_unqueue(struct plan *p, struct plan_object *o)
 {
 	link_remove(&o->work_link);
 	p->waiting -= o->work == WORK_QUEUED || o->work == WORK_PARKED;
 	o->work = WORK_NONE;
 }
 
-static void enqueue(struct plan *p, struct plan_object *o)
+void plan_enqueue(struct plan *p, struct plan_object *o)
 {
 	if (o->work == WORK_QUEUED)
 		return;
-	unqueue(p, o);
+	plan_unqueue(p, o);
 	o->work = WORK_QUEUED;
 	p->waiting++;
 	link_append(&p->queue, &o->work_link);
-}
-
-/* Keys that want the object and do not get it are told so, once. */
-static void report_losers(struct plan *p, struct plan_object *o, const struct want *won)
-{
-	const struct plan_key *has = won != NULL ? won->key : o->owner;
-
-	for (struct want *w = o->wants; w != NULL; w = w->next) {
-		bool loses = w != won;
-		cleanup_free char *why = NULL;
-
-		if (w->lost == loses)
-			continue;
-		w->lost = loses;
-		if (!loses) {
-			p->conflicts--;
-			continue;
-		}
-		p->conflicts++;
-		why = xasprintf("'%s/%s' has it", has->source->name, has->name);
-		report(p, o, w->key, PLAN_CONFLICT, why);
-	}
-}
-
-void plan_settle(struct plan *p, struct plan_object *o, bool said)
-{
-	enum decision d;
-	struct want *w;
-
-	if (o->work == WORK_IN_FLIGHT)
-		return;
-	d = decide(o, &w);
-	switch (d) {
-	case DECIDE_NOTHING:
-		unqueue(p, o);
-		o->failures = 0;
-		if (!o->unreadable)
-			plan_clear_problem(p, o);
-		if (said && w != NULL)
-			report(p, o, w->key, PLAN_UNCHANGED, NULL);
-		break;
-	case DECIDE_HOLD:
-		unqueue(p, o);
-		report_problem(p, o, o->owner, PROBLEM_HELD, NULL);
-		break;
-	case DECIDE_SKIP:
-		unqueue(p, o);
-		report_problem(p, o, w != NULL ? w->key : o->owner, PROBLEM_SKIPPED,
-			"'" MANIFEST_RECONCILE "' is '" MANIFEST_DISABLED "' on it");
-		break;
-	case DECIDE_WRITE:
-	case DECIDE_DELETE:
-		if (o->problem == PROBLEM_HELD || o->problem == PROBLEM_SKIPPED)
-			plan_clear_problem(p, o);
-		enqueue(p, o);
-		break;
-	}
-	report_losers(p, o, w);
 }
 
 /* Back into the queue with all whose pause is over. */
@@ -219,7 +30,7 @@ static void wake_resting(struct plan *p, int64_t now_ms)
 
 		next = l->next;
 		if (o->retry_at_ms <= now_ms)
-			enqueue(p, o);
+			plan_enqueue(p, o);
 		else if (o->retry_at_ms < p->next_retry_ms)
 			p->next_retry_ms = o->retry_at_ms;
 	}
@@ -244,10 +55,11 @@ static void rest(struct plan *p, struct plan_object *o, int64_t now_ms, bool slo
 /* The target gets it now. `w` is NULL for a deletion. */
 static void start_op(struct plan *p, struct plan_object *o, struct want *w, struct plan_op *ret)
 {
-	const struct plan_key *from = o->exists && w != NULL && o->owner != w->key ? o->owner : NULL;
+	const struct plan_key *from =
+		o->exists && w != NULL && o->owner != w->key ? o->owner : NULL;
 	struct plan_key *key = w != NULL ? w->key : o->owner;
 
-	unqueue(p, o);
+	plan_unqueue(p, o);
 	o->work = WORK_IN_FLIGHT;
 	p->waiting++;
 	o->op_key = key;
@@ -277,10 +89,9 @@ bool plan_next(struct plan *p, int64_t now_ms, struct plan_op *ret)
 		return false;
 	wake_resting(p, now_ms);
 	while (!link_alone(&p->queue)) {
-		struct plan_object *o =
-			LINK_OF(p->queue.next, struct plan_object, work_link);
+		struct plan_object *o = LINK_OF(p->queue.next, struct plan_object, work_link);
 		struct want *w;
-		enum decision d = decide(o, &w);
+		enum decision d = plan_decide(o, &w);
 
 		if (d != DECIDE_WRITE && d != DECIDE_DELETE) {
 			plan_settle(p, o, false);
@@ -301,7 +112,7 @@ bool plan_next(struct plan *p, int64_t now_ms, struct plan_op *ret)
 static void unpark(struct plan *p, struct plan_key *key)
 {
 	while (!link_alone(&key->parked))
-		enqueue(p, LINK_OF(key->parked.next, struct plan_object, work_link));
+		plan_enqueue(p, LINK_OF(key->parked.next, struct plan_object, work_link));
 }
 
 static void change_owner(struct plan *p, struct plan_object *o, struct plan_key *key)
@@ -339,7 +150,7 @@ static void succeed(struct plan *p, struct plan_object *o, struct plan_key *key)
 		o->hands_off = o->op_hands_off;
 		change_owner(p, o, key);
 	}
-	report(p, o, key, action, NULL);
+	plan_report(p, o, key, action, NULL);
 }
 
 /* Is what has just failed still what is wanted? */
@@ -347,7 +158,7 @@ static bool still_meant(const struct plan_object *o, const struct plan_key *key)
 {
 	struct want *w;
 
-	switch (decide(o, &w)) {
+	switch (plan_decide(o, &w)) {
 	case DECIDE_WRITE:
 		return !o->op_delete && w->key == key && w->hash == o->op_hash;
 	case DECIDE_DELETE:
@@ -371,7 +182,7 @@ void plan_done(struct plan *p, int64_t now_ms, struct plan_object *o, enum plan_
 	if (outcome == PLAN_OK)
 		succeed(p, o, key);
 	else if (outcome != PLAN_DECIDE)
-		report_problem(p, o, key,
+		plan_report_problem(p, o, key,
 			outcome == PLAN_FOREIGN ? PROBLEM_FOREIGN : PROBLEM_FAILED, error);
 	if (outcome == PLAN_OK || outcome == PLAN_DECIDE || !still_meant(o, key))
 		plan_settle(p, o, false);
@@ -388,7 +199,7 @@ int64_t plan_wake_ms(const struct plan *p)
 void plan_retry_all(struct plan *p)
 {
 	while (!link_alone(&p->resting))
-		enqueue(p, LINK_OF(p->resting.next, struct plan_object, work_link));
+		plan_enqueue(p, LINK_OF(p->resting.next, struct plan_object, work_link));
 	p->next_retry_ms = INT64_MAX;
 }
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "lib/log.h"
+
 bool report_format_from(const char *name, enum report_format *ret)
 {
 	static const char *const names[] = {
@@ -73,8 +75,8 @@ static bool is_in_place(enum plan_action action)
 	       action == PLAN_UNCHANGED;
 }
 
-char *report_line(enum report_format format, const struct plan_result *r, bool dry_run,
-	int64_t now_wall_ms)
+char *report_line(
+	enum report_format format, const struct plan_result *r, bool dry_run, int64_t now_wall_ms)
 {
 	if (r->action == PLAN_UNCHANGED && format != REPORT_WIDE && *r->source != '\0')
 		return NULL;
@@ -88,4 +90,58 @@ char *report_line(enum report_format format, const struct plan_result *r, bool d
 		break;
 	}
 	return text_line(r, format == REPORT_WIDE, dry_run);
+}
+
+void report_log_problem(const struct plan_result *r, char **last)
+{
+	cleanup_free char *object = object_id_display(r->id);
+	cleanup_free char *what = NULL;
+
+	if (r->action != PLAN_CONFLICT && r->action != PLAN_FAILED)
+		return;
+	what = xasprintf("%s\n%s\n%s", r->source, r->key, r->error != NULL ? r->error : "");
+	if (*last != NULL && strcmp(*last, what) == 0)
+		return;
+	free(*last);
+	*last = TAKE(what);
+	log_warn(plan_action_name(r->action), "object", object, "source",
+		*r->source != '\0' ? r->source : NULL, "key", r->key, "error", r->error);
+}
+
+static void log_hold(const struct plan_notice *n, const char *approval_path)
+{
+	cleanup_free char *how =
+		xasprintf("run once with --approve-deletes %zu, or write %zu to '%s'", n->keys,
+			n->keys, approval_path);
+
+	log_warn("deletions held", "source", n->source, "keys", log_num((long long)n->keys),
+		"objects", log_num((long long)n->objects), "why", n->why, "to_release", how);
+}
+
+void report_log_notice(const struct plan_notice *n, const char *approval_path)
+{
+	switch (n->kind) {
+	case PLAN_SYNCED:
+		break;
+	case PLAN_NOT_PRUNED:
+		log_warn("nothing pruned", "source", n->source, "why", n->why);
+		break;
+	case PLAN_HOLD:
+		log_hold(n, approval_path);
+		break;
+	case PLAN_HOLD_LOWER:
+		log_warn("approved for fewer keys than are held: nothing released");
+		log_hold(n, approval_path);
+		break;
+	case PLAN_HOLD_ENDED:
+		log_info("no deletions are held any more");
+		break;
+	case PLAN_BROKEN_KEY:
+		log_warn("failed: nothing of this key is deleted", "source", n->source, "key",
+			n->key, "error", n->why);
+		break;
+	case PLAN_SOURCE_PRUNED:
+		log_info("source pruned", "source", n->source, "keys", log_num((long long)n->keys));
+		break;
+	}
 }

@@ -1,5 +1,6 @@
 /*
- * report: a result as one line of output, as kubectl says it or as a record.
+ * report: what the applier says: results as lines of output, as kubectl words
+ * them or as records; problems and the plan's notices as lines of the log.
  */
 #ifndef MESHPIPE_REPORT_H
 #define MESHPIPE_REPORT_H
@@ -19,5 +20,14 @@ bool report_format_from(const char *name, enum report_format *ret);
 /* The line without its newline; NULL when this result is not to be shown. */
 char *report_line(enum report_format format, const struct plan_result *r, bool dry_run,
 	int64_t now_wall_ms) NODISCARD;
+
+/*
+ * Logs a result that is a failure or conflict: one line a key and error, not
+ * one an object. *last is the memory of that: NULL at first, freed by the caller.
+ */
+void report_log_problem(const struct plan_result *r, char **last);
+
+/* `approval_path` is the file that releases held deletions. */
+void report_log_notice(const struct plan_notice *n, const char *approval_path);
 
 #endif
