@@ -209,20 +209,22 @@ def address:
     else rtrimstr(".")
     end;
 
+# IPv6 address -> the IPv4 address that it stands for (::ffff:10.0.0.1); "" for any other.
+def _mapped: ascii_downcase | if startswith("::ffff:") and (.[7:] | is_ipv4) then .[7:] else "" end;
+
 # The machine's own addresses.
 def is_loopback:
   if startswith("127.") then is_ipv4
-  elif startswith("::ffff:") then .[7:] | is_loopback
-  elif contains(":") then test("\\A[0:]*:0*1\\z")
+  elif contains(":") then test("\\A[0:]*:0*1\\z") or (_mapped | startswith("127."))
   else (split(".")[-1] // "" | length == 9 and ascii_downcase == "localhost")
   end;
 
 # Addresses that lead nowhere from here: this network, this link, everybody.
 def is_unroutable:
-  if startswith("0.") or startswith("169.254.") then is_ipv4
-  elif startswith("2") and test("\\A2(2[4-9]|[3-5][0-9])\\.") then is_ipv4
-  elif startswith("::ffff:") then .[7:] | is_unroutable
-  else contains(":") and test("\\A[0:]+\\z|\\A[Ff][Ee][89ABab]|\\A[Ff][Ff]")
+  if contains(":") then
+    test("\\A[0:]+\\z|\\A[Ff][Ee][89ABab]|\\A[Ff][Ff]") or (_mapped | . != "" and is_unroutable)
+  elif startswith("0.") or startswith("169.254.") then is_ipv4
+  else startswith("2") and test("\\A2(2[4-9]|[3-5][0-9])\\.") and is_ipv4
   end;
 
 # ---- Instances ----
