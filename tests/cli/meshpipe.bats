@@ -41,10 +41,10 @@ started() { # COUNT: all of them, that often
 }
 
 @test "an option goes to the program that has it" {
-	run meshpipe once --dir out --gone-after=2s -s 'a*' -s b --stale --config c.yaml -f x.jq -f y.jq
+	run meshpipe once --dir out --gone-after=2s -s 'a*' -s b --stale --config c.yaml -f x.jq --program y.jq
 	assert_status 0
 	assert_equal "$(args_of consul-watch)" '--gone-after=2s -s a* -s b --stale --once'
-	assert_equal "$(args_of mesh-map)" '--config c.yaml -f x.jq -f y.jq'
+	assert_equal "$(args_of mesh-map)" '--config c.yaml -f x.jq --program y.jq'
 	assert_equal "$(args_of k8s-apply)" '--dir out'
 }
 
