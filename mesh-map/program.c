@@ -198,6 +198,16 @@ static int fail_run(jv msg, struct err *err)
 	return err_set(err, EXIT_SOME_FAILED, "error %s", text);
 }
 
+/*
+ * libjq 1.6 frees the message of halt_error at every start from then on. One
+ * start frees it rightly; a halt without a message then covers what is left.
+ */
+static void forget_halt(jq_state *jq)
+{
+	jq_start(jq, jv_null(), 0);
+	jq_halt(jq, jv_invalid(), jv_invalid());
+}
+
 jv program_run(struct program *p, jv input, struct err *err)
 {
 	cleanup_jv jv outputs = jv_array();
@@ -210,6 +220,7 @@ jv program_run(struct program *p, jv input, struct err *err)
 		jvx_append(&outputs, jvx_take(&last));
 	fflush(stderr);
 	if (jq_halted(p->jq)) {
+		forget_halt(p->jq);
 		err_set(err, EXIT_SOME_FAILED, "the program halted");
 	} else if (p->asked_for_input) {
 		err_set(err, EXIT_SOME_FAILED,

@@ -7,7 +7,7 @@ bats_require_minimum_version 1.5.0
 setup() {
 	bin=$(cd "$BATS_TEST_DIRNAME/../.." && realpath "${MESHPIPE_BIN:-build/bin}")
 	export MESHPIPE_BIN=$bin
-	cd "$BATS_TEST_DIRNAME"
+	cd "$BATS_TEST_DIRNAME" || return
 }
 
 # made_of RECORDS: the default program's apply records
