@@ -137,7 +137,7 @@ void plan_apply(struct plan *p, int64_t now_ms, struct plan_desired *d)
 	set_keeps(p, key, d);
 	if (!states_nothing(key))
 		plan_undoom(p, key);
-	else if (key->doom == DOOM_NONE && !link_alone(&key->owned))
+	else if (key->doom == DOOM_NONE && plan_would_delete(key))
 		plan_doom(p, now_ms, key->source, &key, 1);
 	for (size_t i = 0; i < d->keep_count; i++)
 		if (d->keeps[i].failed)

@@ -42,6 +42,14 @@ static void release_held(struct plan *p)
 	}
 }
 
+bool plan_would_delete(const struct plan_key *key)
+{
+	for (const struct link *l = key->owned.next; l != &key->owned; l = l->next)
+		if (LINK_OF(l, const struct plan_object, owned)->wants == NULL)
+			return true;
+	return false;
+}
+
 /* Why these keys, of one source, must not lose everything without a person's word; or NULL. */
 static const char *too_much(struct plan *p, int64_t now_ms, const struct plan_source *s, size_t n)
 {
@@ -66,9 +74,12 @@ static const char *too_much(struct plan *p, int64_t now_ms, const struct plan_so
 void plan_doom(struct plan *p, int64_t now_ms, const struct plan_source *s, struct plan_key **keys,
 	size_t n)
 {
-	const char *why = n > 0 ? too_much(p, now_ms, s, n) : NULL;
 	bool first = p->held_keys == 0;
+	const char *why;
 
+	if (n == 0)
+		return;
+	why = too_much(p, now_ms, s, n);
 	if (why != NULL && p->held_keys + n <= p->approved) {
 		p->approved -= p->held_keys + n;
 		release_held(p);

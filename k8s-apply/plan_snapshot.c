@@ -63,26 +63,28 @@ static bool is_of_source(const struct plan_key *key, const void *arg)
 }
 
 /* The keys lose all that they want; those that are not doomed yet become so. */
-static void vanish(struct plan *p, int64_t now_ms, struct plan_source *s, struct plan_key **keys,
-	size_t count, bool free_to_go)
+static void vanish(struct plan *p, int64_t now_ms, const struct plan_source *s,
+	struct plan_key **keys, size_t count, bool free_to_go)
 {
 	cleanup_free struct plan_key **doomed = xcalloc(count, sizeof(struct plan_key *));
-	struct touched t = { .item = NULL };
+	cleanup_free struct touched *touched = xcalloc(count, sizeof(struct touched));
 	size_t n = 0;
 
-	for (size_t i = 0; i < count; i++)
-		if (keys[i]->doom == DOOM_NONE && !link_alone(&keys[i]->owned))
-			doomed[n++] = keys[i];
-	if (!free_to_go)
-		plan_doom(p, now_ms, s, doomed, n);
+	for (size_t i = 0; i < count; i++) {
+		keys[i]->state = KEY_VANISHED;
+		keys[i]->at_ms = 0;
+		plan_clear_key(p, keys[i], &touched[i]);
+		plan_touch_owned(&touched[i], keys[i]);
+	}
 	for (size_t i = 0; i < count; i++) {
 		if (free_to_go)
 			plan_undoom(p, keys[i]);
-		keys[i]->state = KEY_VANISHED;
-		keys[i]->at_ms = 0;
-		plan_clear_key(p, keys[i], &t);
-		plan_touch_owned(&t, keys[i]);
-		plan_settle_touched(p, &t);
+		else if (keys[i]->doom == DOOM_NONE && plan_would_delete(keys[i]))
+			doomed[n++] = keys[i];
+	}
+	plan_doom(p, now_ms, s, doomed, n);
+	for (size_t i = 0; i < count; i++) {
+		plan_settle_touched(p, &touched[i]);
 		plan_key_drop(p, keys[i]);
 	}
 }

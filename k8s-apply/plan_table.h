@@ -196,7 +196,10 @@ void plan_clear_problem(struct plan *p, struct plan_object *o);
 void plan_enqueue(struct plan *p, struct plan_object *o);
 void plan_unqueue(struct plan *p, struct plan_object *o);
 
-/* plan_hold.c: these keys, of one source and each with objects, are to lose all of them. */
+/* plan_hold.c: the key, which wants nothing, has an object that no other key wants. */
+bool plan_would_delete(const struct plan_key *key);
+
+/* These keys, of one source and each with objects, are to lose all of them. */
 void plan_doom(struct plan *p, int64_t now_ms, const struct plan_source *s, struct plan_key **keys,
 	size_t n);
 
