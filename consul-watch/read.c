@@ -19,6 +19,39 @@ static size_t max_reads(const struct watch *w)
 	return left < MAX_READS ? left : MAX_READS;
 }
 
+/*
+ * Consul itself refuses two kinds of names: its router cleans paths, which is a
+ * redirect to another service, and what does not print is a bad request. Any
+ * other refusal comes from something in between, and will pass.
+ */
+static bool may_be_refused(const char *name)
+{
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return true;
+	for (; *name != '\0'; name++)
+		if (*name == '/' || (unsigned char)*name < ' ' || (unsigned char)*name >= 0x7f)
+			return true;
+	return false;
+}
+
+static void leave_out(struct service *s, const char *error)
+{
+	log_warn("consul cannot serve this name, the service is left out", "service", s->name,
+		"error", error);
+	s->unwatchable = true;
+	say_not_owed(s);
+	watch_flush(s->watch);
+}
+
+/* As long as repeated failures ask for, and no sooner than the pace allows. */
+static int64_t pause_ms(struct service *s)
+{
+	int64_t backoff = backoff_next_ms(&s->backoff);
+	int64_t pace = pace_take_ms(&s->pace, steady_ms());
+
+	return backoff > pace ? backoff : pace;
+}
+
 /* The answer of a service that cannot be used. It is asked again later, unless that is useless. */
 static void fail(struct service *s, const struct consul_answer *answer, const char *error)
 {
@@ -26,12 +59,8 @@ static void fail(struct service *s, const struct consul_answer *answer, const ch
 
 	w->counters.errors++;
 	s->index = 0;
-	if (answer->outcome == CONSUL_IMPOSSIBLE) {
-		log_warn("consul cannot serve this name, the service is left out", "service",
-			s->name, "error", error);
-		s->unwatchable = true;
-		say_not_owed(s);
-		watch_flush(w);
+	if (answer->outcome == CONSUL_IMPOSSIBLE && !s->said && may_be_refused(s->name)) {
+		leave_out(s, error);
 		return;
 	}
 	/* Said at the second failure: at the first, the whole agent may be going away. */
@@ -41,7 +70,7 @@ static void fail(struct service *s, const struct consul_answer *answer, const ch
 		s->troubled = true;
 	}
 	if (watch_is_connected(w))
-		service_come_back(s, backoff_next_ms(&s->backoff), true);
+		service_come_back(s, pause_ms(s), true);
 	watch_failed(w, answer);
 	watch_confirm(w);
 }
@@ -73,7 +102,7 @@ static bool believe_empty(struct service *s, bool was_read)
 	if (s->listed && s->empties == 3)
 		say_unreadable(s);
 	if (s->listed)
-		service_come_back(s, backoff_next_ms(&s->backoff), true);
+		service_come_back(s, pause_ms(s), true);
 	watch_confirm(w);
 	return false;
 }

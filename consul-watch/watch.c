@@ -288,19 +288,6 @@ static void on_list(void *arg, const struct consul_answer *answer)
 	watch_later(w, pace_take_ms(&w->list_pace, steady_ms()));
 }
 
-static void ask_list(struct watch *w)
-{
-	if (w->list_running)
-		return;
-	/* A consistent read waits until the log is in; see is_of_the_past(). */
-	if (watch_ask(w, LIST_PATH, w->list_index,
-		    w->state == WATCH_CONNECTED ? w->config.consistency : CONSUL_CONSISTENT,
-		    on_list) == 0)
-		w->list_running = true;
-	else
-		watch_later(w, backoff_next_ms(&w->backoff));
-}
-
 static void on_confirm(void *arg, const struct consul_answer *answer)
 {
 	struct watch *w = arg;
@@ -312,16 +299,34 @@ static void on_confirm(void *arg, const struct consul_answer *answer)
 	watch_flush(w);
 }
 
+static void ask_confirm(struct watch *w)
+{
+	if (w->confirm_running)
+		w->confirm_again = true;
+	else if (watch_ask(w, LIST_PATH, 0, CONSUL_CONSISTENT, on_confirm) == 0)
+		w->confirm_running = true;
+}
+
 void watch_confirm(struct watch *w)
 {
-	if (!watch_is_connected(w))
+	if (watch_is_connected(w))
+		ask_confirm(w);
+}
+
+static void ask_list(struct watch *w)
+{
+	/* A query that stands does not tell that consul is back. */
+	if (w->list_running && !watch_is_connected(w))
+		ask_confirm(w);
+	if (w->list_running)
 		return;
-	if (w->confirm_running) {
-		w->confirm_again = true;
-		return;
-	}
-	if (watch_ask(w, LIST_PATH, 0, CONSUL_CONSISTENT, on_confirm) == 0)
-		w->confirm_running = true;
+	/* A consistent read waits until the log is in; see is_of_the_past(). */
+	if (watch_ask(w, LIST_PATH, w->list_index,
+		    w->state == WATCH_CONNECTED ? w->config.consistency : CONSUL_CONSISTENT,
+		    on_list) == 0)
+		w->list_running = true;
+	else
+		watch_later(w, backoff_next_ms(&w->backoff));
 }
 
 static void on_list_timer(uv_timer_t *timer)
