@@ -90,3 +90,25 @@ nothing_lost() {
 warned() { # REGEX
 	has_line "$T/watch.err" "level=(warn|error) .*$1"
 }
+
+# mark: what follows is told apart from what was written before.
+mark() {
+	MARKED_OUT=$(wc -l <"$T/watch.out")
+	MARKED_ERR=$(wc -l <"$T/watch.err")
+}
+
+new_records() {
+	tail -n "+$((MARKED_OUT + 1))" "$T/watch.out"
+}
+
+new_log() {
+	tail -n "+$((MARKED_ERR + 1))" "$T/watch.err"
+}
+
+logged() { # REGEX, since the mark
+	new_log | grep -qE -- "$1"
+}
+
+said() { # CONDITION, by jq, since the mark
+	[ -n "$(new_records | jq -c "select($1)")" ]
+}
