@@ -13,7 +13,8 @@ struct program {
 	jq_state *jq;
 	char *path;
 	bool asked_for_input;
-	jv complaint; /* the first one of the compiler */
+	jv complaint;	     /* the first one of the compiler */
+	FILE *stderr_stream; /* what libjq writes to while the program runs */
 };
 
 static void on_complaint(void *arg, jv msg)
@@ -61,17 +62,9 @@ static ssize_t on_stderr(void *cookie UNUSED, const char *data, size_t len)
 	return (ssize_t)len;
 }
 
-static void catch_stderr(void)
+static FILE *open_stderr(void)
 {
-	static bool done;
-	FILE *f;
-
-	if (done)
-		return;
-	done = true;
-	f = fopencookie(NULL, "w", (cookie_io_functions_t){ .write = on_stderr });
-	if (f != NULL)
-		stderr = f;
+	return fopencookie(NULL, "w", (cookie_io_functions_t){ .write = on_stderr });
 }
 
 /* Takes ", line 3" or ", column 5" off the end of text; 0 when there is none. */
@@ -164,7 +157,7 @@ struct program *program_open(const char *path, jv lib_dirs, jv config, struct er
 
 	p->path = xstrdup(path);
 	p->complaint = jv_invalid();
-	catch_stderr();
+	p->stderr_stream = open_stderr();
 	if (compile(p, lib_dirs, config, err) < 0) {
 		program_close(p);
 		return NULL;
@@ -178,6 +171,8 @@ void program_close(struct program *p)
 		return;
 	if (p->jq != NULL)
 		jq_teardown(&p->jq);
+	if (p->stderr_stream != NULL)
+		fclose(p->stderr_stream);
 	jv_free(p->complaint);
 	free(p->path);
 	free(p);
@@ -208,6 +203,22 @@ static void forget_halt(jq_state *jq)
 	jq_halt(jq, jv_invalid(), jv_invalid());
 }
 
+/* All outputs, and the end of them: an invalid value, with a message after an error. */
+static jv run(struct program *p, jv input, jv *ret_outputs)
+{
+	FILE *real = stderr;
+	jv last;
+
+	if (p->stderr_stream != NULL)
+		stderr = p->stderr_stream;
+	jq_start(p->jq, jv_copy(input), 0);
+	while (jv_is_valid(last = jq_next(p->jq)))
+		jvx_append(ret_outputs, last);
+	fflush(stderr);
+	stderr = real;
+	return last;
+}
+
 jv program_run(struct program *p, jv input, struct err *err)
 {
 	cleanup_jv jv outputs = jv_array();
@@ -215,10 +226,7 @@ jv program_run(struct program *p, jv input, struct err *err)
 	cleanup_jv jv msg = jv_invalid();
 
 	p->asked_for_input = false;
-	jq_start(p->jq, jv_copy(input), 0);
-	while (jv_is_valid(last = jq_next(p->jq)))
-		jvx_append(&outputs, jvx_take(&last));
-	fflush(stderr);
+	last = run(p, input, &outputs);
 	if (jq_halted(p->jq)) {
 		forget_halt(p->jq);
 		err_set(err, EXIT_SOME_FAILED, "the program halted");
