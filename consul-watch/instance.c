@@ -216,3 +216,37 @@ jv instances_from_health(jv body, const char *source, struct err *err)
 	}
 	return sorted_by_identity(instances);
 }
+
+jv instances_last(jv instances)
+{
+	static const char *const fields[] = { "meta", "port", "ports" };
+	cleanup_jv jv lowest = jv_invalid();
+	double lowest_port = 0;
+	jv last;
+
+	for (int i = 0; i < jvx_length(instances); i++) {
+		jv instance = jvx_at(instances, i);
+		double port = jvx_num_field(instance, "port", 0);
+
+		if (!jv_is_valid(lowest) ||
+			(port > 0 && (lowest_port <= 0 || port < lowest_port))) {
+			lowest_port = port;
+			jv_free(lowest);
+			lowest = instance;
+		} else {
+			jv_free(instance);
+		}
+	}
+	if (!jv_is_valid(lowest))
+		return jv_invalid();
+	last = jv_object();
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		jv value = jvx_get(lowest, fields[i]);
+
+		if (jv_is_valid(value))
+			jvx_set(&last, fields[i], value);
+		else
+			jv_free(value);
+	}
+	return last;
+}

@@ -19,6 +19,13 @@
 jv instances_from_health(jv body, const char *source, struct err *err) NODISCARD;
 
 /*
+ * What is worth knowing of a service when its last instance has gone: {meta,
+ * port, ports} of the instance with the lowest port (the first of several),
+ * so that its name can keep ports and protocol. Invalid for no instances.
+ */
+jv instances_last(jv instances) NODISCARD;
+
+/*
  * The worst state of a service's and its node's checks: maintenance, critical,
  * warning, passing. No check at all is passing, an unknown state is critical.
  */

@@ -1,17 +1,16 @@
 /*
- * pace: a token bucket for one loop of blocking queries. Two answers may come
- * at once, then one a second, as Consul's documentation asks of its clients;
- * what changes faster is seen in its latest state.
+ * pace: a token bucket for one loop of blocking queries, as Consul's
+ * documentation asks of its clients. A few answers may come at once, then one
+ * an interval; what changes faster is seen in its latest state.
  */
 #ifndef MESHPIPE_CONSUL_PACE_H
 #define MESHPIPE_CONSUL_PACE_H
 
 #include "lib/base.h"
 
-#define PACE_BURST     2
-#define PACE_REFILL_MS 1000
-
 struct pace {
+	int64_t interval_ms;
+	int64_t burst;
 	int64_t full_ms; /* when the bucket is full again; 0: full */
 };
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "consul-watch/instance.h"
 #include "consul-watch/state.h"
 #include "lib/log.h"
 
@@ -71,7 +72,6 @@ static void make_dirty(struct service *s)
 	if (!s->in_dirty)
 		TAILQ_INSERT_TAIL(&w->dirty, s, dirty);
 	s->in_dirty = true;
-	watch_flush(w);
 }
 
 /* Put together by hand: the instances were just dumped to be compared. */
@@ -79,11 +79,23 @@ static char *service_line(
 	const struct service *s, const struct consul_answer *answer, const char *instances)
 {
 	cleanup_jv jv name = jv_dump_string(jv_string(s->name), 0);
+	bool with_last = s->empty_since_ms != 0 && s->last != NULL;
 
-	return xasprintf("{\"at\":%lld,\"index\":\"%llu\",\"instances\":%s,\"service\":%s,"
+	return xasprintf("{\"at\":%lld,\"index\":\"%llu\",\"instances\":%s%s%s,\"service\":%s,"
 			 "\"source\":%s,\"type\":\"service\"}",
 		(long long)answer->at_ms, (unsigned long long)answer->index, instances,
-		jv_string_value(name), s->watch->source_json);
+		with_last ? ",\"last\":" : "", with_last ? s->last : "", jv_string_value(name),
+		s->watch->source_json);
+}
+
+static void remember_last(struct service *s, jv instances)
+{
+	cleanup_jv jv last = instances_last(instances);
+
+	if (!jv_is_valid(last))
+		return;
+	free(s->last);
+	s->last = jvx_dump(last);
 }
 
 void say_service(struct service *s, const struct consul_answer *answer, jv instances)
@@ -99,11 +111,13 @@ void say_service(struct service *s, const struct consul_answer *answer, jv insta
 		return;
 	if (s->said && s->hash != hash)
 		s->watch->counters.changes++;
+	remember_last(s, instances);
 	s->hash = hash;
 	s->gone = false;
 	free(s->line);
 	s->line = service_line(s, answer, text);
 	make_dirty(s);
+	watch_flush(s->watch);
 }
 
 void say_gone(struct service *s)

@@ -10,6 +10,8 @@
 #define STREAMS_PER_CONN 200  /* of the 250 that an agent allows */
 #define SWEEP_MIN_MS	 2000 /* from one sweep's start to the next */
 #define SWEEP_PER_SECOND 500  /* services, so that a sweep costs a few percent of an agent */
+#define PACE_MS		 250  /* between the answers of one service, after a burst */
+#define PACE_BURST	 4
 #define MAX_NAME_BYTES	 4096
 
 /* Consul looks names up without regard to case: `Web` and `web` are one service. */
@@ -49,6 +51,7 @@ static struct service *service_new(struct watch *w, const char *name)
 	s->watch = w;
 	s->name = xstrdup(name);
 	s->path = xasprintf("/v1/health/service/%s", escaped);
+	s->pace = (struct pace){ .interval_ms = PACE_MS, .burst = PACE_BURST };
 	s->backoff = (struct backoff){ .min_ms = 250, .max_ms = 30000 };
 	TAILQ_INSERT_TAIL(&w->all, s, all);
 	tsearch(s, &w->by_name, compare_names);
@@ -105,6 +108,7 @@ static void service_free(struct service *s)
 	tdelete(s, &w->by_name, compare_names);
 	TAILQ_REMOVE(&w->all, s, all);
 	free(s->line);
+	free(s->last);
 	free(s->name);
 	free(s->path);
 	free(s);

@@ -50,14 +50,15 @@ struct service {
 	struct backoff backoff;
 
 	/* What was said, and what is to be said. */
-	bool said;		/* at least once */
-	bool say_again;		/* also when the content is the same */
-	bool owed;		/* the open snapshot lacks it */
-	bool counted;		/* the open snapshot has it */
-	bool gone;		/* the waiting record is a `gone` */
-	bool dead;		/* `gone` was said: freed when nothing refers to it */
-	uint64_t hash;		/* of the content said or waiting */
-	char *line;		/* the waiting record, NULL for `gone` */
+	bool said;	/* at least once */
+	bool say_again; /* also when the content is the same */
+	bool owed;	/* the open snapshot lacks it */
+	bool counted;	/* the open snapshot has it */
+	bool gone;	/* the waiting record is a `gone` */
+	bool dead;	/* `gone` was said: freed when nothing refers to it */
+	uint64_t hash;	/* of the content said or waiting */
+	char *line;	/* the waiting record, NULL for `gone` */
+	char *last;	/* instances_last() of the last content with one, as JSON; or NULL */
 	int64_t empty_since_ms; /* 0: has instances */
 };
 
@@ -165,6 +166,7 @@ void service_block(struct service *s);
 void say_snapshot(struct watch *w);
 void say_status(struct watch *w);
 void say_service(struct service *s, const struct consul_answer *answer, jv instances);
+/* Left to the next watch_flush(), which frees it and maybe others: not while walking a list. */
 void say_gone(struct service *s);
 /* The open snapshot will not get it. */
 void say_not_owed(struct service *s);

@@ -6,8 +6,10 @@
 #include "consul-watch/state.h"
 #include "lib/log.h"
 
-#define TICK_MS	  1000
-#define LIST_PATH "/v1/catalog/services"
+#define TICK_MS	   1000
+#define PACE_MS	   1000 /* between answers of the list, which is long, after a burst */
+#define PACE_BURST 4
+#define LIST_PATH  "/v1/catalog/services"
 
 static void ask_list(struct watch *w);
 static void on_list_timer(uv_timer_t *timer);
@@ -382,6 +384,7 @@ struct watch *watch_open(uv_loop_t *loop, struct consul *consul, const struct wa
 	w->on_end = on_end;
 	w->on_end_arg = arg;
 	w->wait_ms = config->wait_ms;
+	w->list_pace = (struct pace){ .interval_ms = PACE_MS, .burst = PACE_BURST };
 	w->backoff = (struct backoff){ .min_ms = 250, .max_ms = 30000 };
 	w->resync_started_ms = steady_ms();
 	services_init(w);

@@ -144,19 +144,23 @@ def known_protocol:
   | select(IN("HTTP", "HTTP2", "HTTPS", "GRPC", "GRPC-WEB", "HTTP_PROXY", "TLS", "TCP", "UDP",
               "MONGO", "REDIS", "MYSQL"));
 
+# Service record -> what its ports and protocol are read from: all instances, also those that take no
+# traffic (a service port that comes and goes with an instance's health is a full push of the mesh
+# each time), and when there are none any more, what the record remembers of the last.
+def described: if .instances == [] then [.last | objects] else .instances end;
+
 # Service record -> its protocol: said by the settings, else by most instances (by the least name
 # where as many say another), else HTTP.
 def protocol($set):
   [$set.protocol | known_protocol] as $said
-  | [.instances[].meta.protocol? | known_protocol] as $votes
+  | [described[].meta.protocol? | known_protocol] as $votes
   | ($said + ($votes | group_by(.) | sort_by(- length) | map(.[0])) + ["HTTP"])[0];
 
-# Service record -> its own port. It looks at all instances, also those that take no traffic: a
-# service port that comes and goes with an instance's health is a full push of the mesh each time.
+# Service record -> its own port.
 def own_port($set):
   [ [$set.port | _number],
-    [.instances[].meta["service-port"]? | _number],
-    [.instances[] | port]
+    [described[].meta["service-port"]? | _number],
+    [described[] | port]
     | map(select(_is_port)) | select(length > 0) | min ]
   | .[0];
 
