@@ -3,19 +3,18 @@
 #include <limits.h>
 #include <string.h>
 
-/* Cuts the last component off; true when there was one to cut. */
-static bool cut_last(char *path)
+/* The directory part of a path that has one; NULL for a bare name. "" is the root. */
+static char *parent(const char *path)
 {
-	char *slash = strrchr(path, '/');
+	const char *slash = strrchr(path, '/');
 
-	if (slash == NULL)
-		return false;
-	*slash = '\0';
-	return true;
+	return slash != NULL ? xstrndup(path, (size_t)(slash - path)) : NULL;
 }
 
 char *filters_dir(struct err *err)
 {
+	cleanup_free char *bin = NULL;
+	cleanup_free char *prefix = NULL;
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
@@ -24,11 +23,13 @@ char *filters_dir(struct err *err)
 		return NULL;
 	}
 	self[n] = '\0';
-	if (!cut_last(self) || !cut_last(self)) {
-		err_set(err, EXIT_SYSTEM, "cannot tell the directory of '%s'", self);
+	bin = parent(self);
+	prefix = bin != NULL ? parent(bin) : NULL;
+	if (prefix == NULL) {
+		err_set(err, EXIT_SYSTEM, "cannot tell what lies beside '%s'", self);
 		return NULL;
 	}
-	return xasprintf("%s/share/meshpipe/filters", self);
+	return xasprintf("%s/share/meshpipe/filters", prefix);
 }
 
 char *filters_find(const char *name, const char *shipped)
@@ -43,9 +44,9 @@ char *filters_find(const char *name, const char *shipped)
 
 char *filters_dir_of(const char *path)
 {
-	cleanup_free char *dir = xstrdup(path);
+	cleanup_free char *dir = parent(path);
 
-	if (!cut_last(dir))
+	if (dir == NULL)
 		return realpath(".", NULL);
 	return realpath(*dir != '\0' ? dir : "/", NULL);
 }

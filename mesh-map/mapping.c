@@ -131,12 +131,12 @@ void mapping_close(struct mapping *m)
 /* What travels on: all the fields of the record that are not the catalogue's side of it. */
 static jv begin_record(jv record, const char *type)
 {
+	static const char *const stays[] = { "service", "instances", "last", "index" };
 	cleanup_jv jv key = jvx_get(record, "service");
 	cleanup_jv jv answer = jv_copy(record);
 
-	answer = jv_object_delete(answer, jv_string("service"));
-	answer = jv_object_delete(answer, jv_string("instances"));
-	answer = jv_object_delete(answer, jv_string("index"));
+	for (size_t i = 0; i < ARRAY_SIZE(stays); i++)
+		answer = jv_object_delete(answer, jv_string(stays[i]));
 	jvx_set_str(&answer, "type", type);
 	jvx_set(&answer, "key", jv_copy(key));
 	return jvx_take(&answer);

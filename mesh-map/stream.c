@@ -29,20 +29,14 @@ static int write_record(struct stream *s, jv record, struct err *err)
 /* "source/service", or NULL when the record does not say of whom it speaks. */
 static char *subject_of(jv record, struct err *err)
 {
-	static const char *const fields[] = { "source", "service" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-		cleanup_jv jv value = jvx_get(record, fields[i]);
-
-		if (!jvx_is(value, JV_KIND_STRING)) {
-			err_set(err, EXIT_BAD_INPUT, "the record has no string '%s'", fields[i]);
-			return NULL;
-		}
-	}
 	cleanup_jv jv source = jvx_get(record, "source");
 	cleanup_jv jv service = jvx_get(record, "service");
 
-	return xasprintf("%s/%s", jv_string_value(source), jv_string_value(service));
+	if (jvx_is(source, JV_KIND_STRING) && jvx_is(service, JV_KIND_STRING))
+		return xasprintf("%s/%s", jv_string_value(source), jv_string_value(service));
+	err_set(err, EXIT_BAD_INPUT, "the record has no string '%s'",
+		jvx_is(source, JV_KIND_STRING) ? "service" : "source");
+	return NULL;
 }
 
 static void report(struct stream *s, const char *subject, const char *problem)
@@ -55,25 +49,18 @@ static void report(struct stream *s, const char *subject, const char *problem)
 	}
 }
 
-static jv map_service(struct stream *s, jv record, struct err *why)
+static jv map_service(struct stream *s, jv record, const char *subject)
 {
-	cleanup_free char *subject = subject_of(record, why);
-	cleanup_free char *problem = NULL;
-	cleanup_jv jv answer = jv_invalid();
+	char *problem = NULL;
+	jv answer = mapping_run(s->mapping, record, &problem);
 
-	if (subject == NULL)
-		return jv_invalid();
-	answer = mapping_run(s->mapping, record, &problem);
 	report(s, subject, problem);
-	return jvx_take(&answer);
+	free(problem);
+	return answer;
 }
 
-static jv map_gone(struct stream *s, jv record, struct err *why)
+static jv map_gone(struct stream *s, jv record, const char *subject)
 {
-	cleanup_free char *subject = subject_of(record, why);
-
-	if (subject == NULL)
-		return jv_invalid();
 	said_recovered(&s->said, subject);
 	return mapping_gone(record);
 }
@@ -89,10 +76,23 @@ static bool is_blank(const char *text, size_t len)
 	return strspn(text, " \t\r") == len;
 }
 
+/* The record of a service, or of its end. */
+static int take_service(struct stream *s, jv record, bool gone, struct err *err)
+{
+	cleanup_free char *subject = NULL;
+	cleanup_jv jv answer = jv_invalid();
+	struct err why = ERR_INIT;
+
+	subject = subject_of(record, &why);
+	if (subject == NULL)
+		return unreadable(s, &why);
+	answer = gone ? map_gone(s, record, subject) : map_service(s, record, subject);
+	return write_record(s, answer, err);
+}
+
 int stream_line(struct stream *s, const char *text, size_t len, struct err *err)
 {
 	cleanup_jv jv record = jv_invalid();
-	cleanup_jv jv answer = jv_invalid();
 	struct err why = ERR_INIT;
 
 	s->line++;
@@ -108,14 +108,10 @@ int stream_line(struct stream *s, const char *text, size_t len, struct err *err)
 	if (!jvx_is(record, JV_KIND_OBJECT))
 		return unreadable(s, &why);
 	if (jvx_field_is(record, "type", "service"))
-		answer = map_service(s, record, &why);
-	else if (jvx_field_is(record, "type", "gone"))
-		answer = map_gone(s, record, &why);
-	else
-		return sink_line(&s->out, text, len, err);
-	if (!jv_is_valid(answer))
-		return unreadable(s, &why);
-	return write_record(s, answer, err);
+		return take_service(s, record, false, err);
+	if (jvx_field_is(record, "type", "gone"))
+		return take_service(s, record, true, err);
+	return sink_line(&s->out, text, len, err);
 }
 
 int stream_flush(struct stream *s, struct err *err)

@@ -14,7 +14,7 @@ static const char *const files[] = { "a.jq", "b.jq", "c.yaml" };
 
 #define RECORD                                                                                     \
 	"{\"type\":\"service\",\"source\":\"dc1\",\"service\":\"web\",\"index\":\"7\",\"at\":5,"   \
-	"\"new\":true,\"instances\":[]}"
+	"\"new\":true,\"instances\":[],\"last\":{\"port\":1}}"
 #define OBJECT(name) "{apiVersion: \"v1\", kind: \"A\", metadata: {name: \"" name "\"}}"
 
 static char *path_of(const char *name)
