@@ -33,7 +33,7 @@ static void read_pid(int fd, char text[static 24])
 	text[n > 0 ? n : 0] = '\0';
 	text[strspn(text, "0123456789")] = '\0';
 	if (*text == '\0')
-		strcpy(text, "unknown");
+		snprintf(text, 24, "unknown");
 }
 
 static int take_lock(struct dir_control *c, struct err *err)

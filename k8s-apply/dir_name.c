@@ -17,14 +17,18 @@ static bool is_safe(char c)
 
 char *dir_name_encode(const char *text)
 {
+	static const char hex[] = "0123456789ABCDEF";
 	char *name = xcalloc(strlen(text) + 1, 3), *end = name;
 	XXH128_hash_t hash;
 
 	for (const char *s = text; *s != '\0'; s++) {
-		if (is_safe(*s) && !(*s == '.' && s == text))
+		if (is_safe(*s) && !(*s == '.' && s == text)) {
 			*end++ = *s;
-		else
-			end += sprintf(end, "%%%02X", (unsigned char)*s);
+			continue;
+		}
+		*end++ = '%';
+		*end++ = hex[(unsigned char)*s >> 4];
+		*end++ = hex[(unsigned char)*s & 15];
 	}
 	if (end - name > MAX_BYTES) {
 		hash = XXH3_128bits(text, strlen(text));

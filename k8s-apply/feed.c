@@ -1,5 +1,6 @@
 #include "k8s-apply/feed.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -197,6 +198,7 @@ static int read_manifest(jv v, const char *namespace, const struct feed_handler 
 	add_object(&s, v, namespace);
 	if (s.broken != NULL)
 		return err_set(err, EXIT_BAD_INPUT, "%s", s.broken);
+	assert(s.d.count + s.d.keep_count == 1);
 	id = s.d.count > 0 ? &s.d.manifests[0].id : &s.d.keeps[0].m.id;
 	display = object_id_display(id);
 	key = *id->namespace != '\0' ? xasprintf("%s/%s", id->namespace, display) : TAKE(display);

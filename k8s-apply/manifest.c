@@ -134,7 +134,8 @@ static int identify(jv top, jv meta, const char *fallback, struct manifest *ret,
 	cleanup_free char *own = jvx_dup_field(meta, "namespace");
 	cleanup_free char *group = NULL;
 	cleanup_jv jv given = jvx_get(meta, "namespace");
-	const char *namespace = own != NULL && *own != '\0' ? own : fallback;
+	bool has_own = own != NULL && *own != '\0';
+	const char *ns = has_own ? own : fallback;
 	const char *slash;
 
 	if (api_version == NULL || !is_api_version(api_version))
@@ -148,13 +149,13 @@ static int identify(jv top, jv meta, const char *fallback, struct manifest *ret,
 			err, EXIT_BAD_INPUT, "%s '%s': the namespace is not a string", kind, name);
 	slash = strchr(api_version, '/');
 	group = xstrndup(api_version, slash != NULL ? (size_t)(slash - api_version) : 0);
-	if (namespace == NULL || (own == NULL && is_cluster_scoped(group, kind)))
-	namespace = "";
-	if (*namespace != '\0' && !is_namespace(namespace))
-		return err_set(err, EXIT_BAD_INPUT, "%s '%s': '%s' is no namespace", kind, name,
-			namespace);
+	if (ns == NULL || (!has_own && is_cluster_scoped(group, kind)))
+		ns = "";
+	if (*ns != '\0' && !is_namespace(ns))
+		return err_set(
+			err, EXIT_BAD_INPUT, "%s '%s': '%s' is no namespace", kind, name, ns);
 	*ret = (struct manifest){ .api_version = TAKE(api_version) };
-	object_id_set(&ret->id, group, kind, namespace, name);
+	object_id_set(&ret->id, group, kind, ns, name);
 	return 0;
 }
 

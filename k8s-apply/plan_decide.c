@@ -183,7 +183,7 @@ static int compare_objects(const void *a, const void *b)
 void plan_settle_touched(struct plan *p, struct touched *t)
 {
 	if (t->count > 0)
-		qsort(t->item, t->count, sizeof(*t->item), compare_objects);
+		qsort(t->item, t->count, sizeof(struct plan_object *), compare_objects);
 	for (size_t i = 0; i < t->count; i++) {
 		struct plan_object *o = t->item[i];
 

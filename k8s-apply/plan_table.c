@@ -194,7 +194,7 @@ void plan_touch(struct touched *t, struct plan_object *o)
 {
 	if (t->count == t->capacity) {
 		t->capacity = t->capacity > 0 ? t->capacity * 2 : 16;
-		t->item = xrealloc(t->item, t->capacity, sizeof(*t->item));
+		t->item = xrealloc(t->item, t->capacity, sizeof(struct plan_object *));
 	}
 	t->item[t->count++] = o;
 }
@@ -230,7 +230,7 @@ struct plan_key **plan_collect_keys(const struct plan *p,
 		if (match(key, arg))
 			keys[count++] = key;
 	if (count > 0)
-		qsort(keys, count, sizeof(*keys), compare_keys);
+		qsort(keys, count, sizeof(struct plan_key *), compare_keys);
 	*ret_count = count;
 	return keys;
 }
@@ -245,8 +245,11 @@ void plan_free(struct plan *p)
 	if (p == NULL)
 		return;
 	while ((o = map_next(&p->objects, &pos)) != NULL) {
-		while (o->wants != NULL)
-			plan_want_remove(p, o->wants);
+		for (struct want *w = o->wants, *next; w != NULL; w = next) {
+			next = w->next;
+			free(w->body);
+			free(w);
+		}
 		free_object(o);
 	}
 	for (pos = 0; (key = map_next(&p->keys, &pos)) != NULL;)

@@ -176,7 +176,7 @@ static int compare(const void *a, const void *b)
 
 static void apply(struct bench *b, char **words, size_t count)
 {
-	struct manifest manifests[MAX_WORDS];
+	struct manifest manifests[MAX_WORDS] = { { .body = NULL } };
 	struct plan_keep keeps[MAX_WORDS];
 	struct plan_desired d = { .source = words[0],
 		.key = words[1],

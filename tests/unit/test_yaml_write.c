@@ -182,7 +182,7 @@ static void what_would_not_come_back_is_refused(void **state UNUSED)
 	memset(key, 'k', sizeof(key));
 	snprintf(key, sizeof(key), "{\"a\":{\"");
 	key[7] = 'k';
-	strcpy(key + 1060, "\":1}}");
+	snprintf(key + 1060, sizeof(key) - 1060, "\":1}}");
 	check_refused(key, "a has a key of more than 1024 bytes");
 }
 
@@ -239,10 +239,11 @@ static jv random_string(uint64_t *seed)
 		"\xf0\x9f\x98\x80", "\x7f", "\xef\xbb\xbf", "%", "@", "&", "*", "!", "|", ">", "~",
 		"\r", "\x01", "true", "null", "=", "<<", "\xef\xbf\xbe" };
 	char text[256] = "";
-	size_t count = next_random(seed) % 6;
+	size_t count = next_random(seed) % 6, len = 0;
 
 	for (size_t i = 0; i < count; i++)
-		strcat(text, pieces[next_random(seed) % ARRAY_SIZE(pieces)]);
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s",
+			pieces[next_random(seed) % ARRAY_SIZE(pieces)]);
 	return jv_string(text);
 }
 
