@@ -31,7 +31,7 @@ no_process_left() {
 }
 
 @test "it has colour on a terminal" {
-	run script -qefc "$REPO/scripts/demo" /dev/null 3>&-
+	TERM=xterm run script -qefc "$REPO/scripts/demo" /dev/null 3>&-
 	assert_status 0
 	assert_match "$output" $'\e\\[32m\\+    version: v3'
 }
