@@ -282,6 +282,15 @@ keep bad $T/p.jq: no port in bad"
 	assert_equal "$(grep -c '' <<<"$stderr")" 7
 }
 
+@test "a line over the limit is reported and dropped, the next one is read" {
+	{ service one; head -c 67200000 /dev/zero | tr '\0' x; echo; service two; } >"$T/in"
+	map
+	assert_status 0
+	assert_equal "$(jq -r .key <<<"$output")" $'one\ntwo'
+	assert_one_line "$stderr"
+	assert_match "$stderr" 'line=2 error="longer than 64 MiB"'
+}
+
 @test "a snapshot with a record that could not be read comes out short of its count" {
 	{
 		echo '{"type":"start","source":"dc1","snapshot":"s"}'
