@@ -187,6 +187,7 @@ void plan_settle_touched(struct plan *p, struct touched *t)
 	for (size_t i = 0; i < t->count; i++) {
 		struct plan_object *o = t->item[i];
 
+		o->touched--;
 		if (i + 1 < t->count && t->item[i + 1] == o)
 			continue;
 		plan_settle(p, o, false);

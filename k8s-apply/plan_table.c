@@ -121,7 +121,8 @@ void plan_key_drop(struct plan *p, struct plan_key *key)
 
 void plan_object_drop(struct plan *p, struct plan_object *o)
 {
-	if (o->exists || o->wants != NULL || o->keep_count > 0 || o->work != WORK_NONE)
+	if (o->exists || o->wants != NULL || o->keep_count > 0 || o->touched > 0 ||
+		o->work != WORK_NONE)
 		return;
 	plan_clear_problem(p, o);
 	map_remove(&p->objects, o->id.bytes, o->id.len);
@@ -197,6 +198,7 @@ void plan_touch(struct touched *t, struct plan_object *o)
 		t->item = xrealloc(t->item, t->capacity, sizeof(struct plan_object *));
 	}
 	t->item[t->count++] = o;
+	o->touched++;
 }
 
 void plan_touch_owned(struct touched *t, const struct plan_key *key)

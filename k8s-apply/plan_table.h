@@ -47,6 +47,7 @@ struct plan_object {
 	char *api_version;
 	struct want *wants;
 	unsigned keep_count; /* keys whose last apply has it in `keep` */
+	unsigned touched;    /* times that it is in a list of struct touched */
 	bool unreadable;     /* one of them because it could not be read here */
 
 	/* What the target has. */
@@ -157,7 +158,7 @@ struct plan_key **plan_collect_keys(const struct plan *p,
 
 void plan_notify(const struct plan *p, const struct plan_notice *n);
 
-/* Objects to look at again; the same one may be in it twice. */
+/* Objects to look at again; the same one may be in it twice, and in several lists. */
 struct touched {
 	struct plan_object **item;
 	size_t count, capacity;

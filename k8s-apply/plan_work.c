@@ -193,7 +193,7 @@ void plan_done(struct plan *p, int64_t now_ms, struct plan_object *o, enum plan_
 
 int64_t plan_wake_ms(const struct plan *p)
 {
-	return p->frozen || p->next_retry_ms == INT64_MAX ? -1 : p->next_retry_ms;
+	return p->frozen || link_alone(&p->resting) ? -1 : p->next_retry_ms;
 }
 
 void plan_retry_all(struct plan *p)
