@@ -90,6 +90,8 @@ jv jvx_parse(const char *text, size_t len, struct err *err)
 {
 	cleanup_jv jv v = jv_invalid();
 	cleanup_jv jv why = jv_invalid();
+	static const char quote[] = " (while parsing '";
+	const char *message;
 
 	if (len > INT_MAX / 4) {
 		err_set(err, EXIT_BAD_INPUT, "JSON text of %zu bytes is too long", len);
@@ -98,7 +100,12 @@ jv jvx_parse(const char *text, size_t len, struct err *err)
 	v = jv_parse_sized(text, (int)len);
 	if (jvx_is(v, JV_KIND_INVALID)) {
 		why = jv_invalid_get_msg(jvx_take(&v));
-		err_set(err, EXIT_BAD_INPUT, "not JSON: %s", jvx_str(why, "the text is empty"));
+		message = jvx_str(why, "the text is empty");
+		/* libjq goes on to quote the whole text, which may be long, and nobody's business. */
+		err_set(err, EXIT_BAD_INPUT, "not JSON: %.*s",
+			(int)(strstr(message, quote) != NULL ? strstr(message, quote) - message
+							     : (ptrdiff_t)strlen(message)),
+			message);
 		return jv_invalid();
 	}
 	return jvx_take(&v);

@@ -7,13 +7,14 @@
 
 void stream_init(struct stream *s, struct mapping *mapping, int out_fd)
 {
-	*s = (struct stream){ .mapping = mapping };
+	*s = (struct stream){ .mapping = mapping, .snapshots = jv_object() };
 	sink_init(&s->out, out_fd);
 	said_init(&s->said);
 }
 
 void stream_release(struct stream *s)
 {
+	jv_free(s->snapshots);
 	sink_release(&s->out);
 	said_release(&s->said);
 }
@@ -65,9 +66,40 @@ static jv map_gone(struct stream *s, jv record, const char *subject)
 	return mapping_gone(record);
 }
 
-static int unreadable(const struct stream *s, const struct err *why)
+/* It may have been anybody's: no snapshot that is open is complete any more. */
+static int unreadable(struct stream *s, const struct err *why)
 {
+	cleanup_jv jv sources = jvx_keys(s->snapshots);
+
 	log_error("line is not a record, dropped", "line", log_num(s->line), "error", why->msg);
+	s->dropped = true;
+	for (int i = 0; i < jvx_length(sources); i++)
+		s->snapshots = jv_object_set(s->snapshots, jvx_at(sources, i), jv_false());
+	return 0;
+}
+
+static int take_start(struct stream *s, jv record, const char *text, size_t len, struct err *err)
+{
+	cleanup_jv jv source = jvx_get(record, "source");
+
+	if (jvx_is(source, JV_KIND_STRING))
+		s->snapshots = jv_object_set(s->snapshots, jv_copy(source), jv_true());
+	return sink_line(&s->out, text, len, err);
+}
+
+static int take_synced(struct stream *s, jv record, const char *text, size_t len, struct err *err)
+{
+	cleanup_jv jv source = jvx_get(record, "source");
+	cleanup_jv jv complete = jv_invalid();
+
+	if (!jvx_is(source, JV_KIND_STRING))
+		return sink_line(&s->out, text, len, err);
+	complete = jvx_get(s->snapshots, jv_string_value(source));
+	s->snapshots = jv_object_delete(s->snapshots, jv_copy(source));
+	if (!jvx_is(complete, JV_KIND_FALSE))
+		return sink_line(&s->out, text, len, err);
+	log_warn("the snapshot lost a line, nothing is pruned by it", "source",
+		jv_string_value(source));
 	return 0;
 }
 
@@ -111,6 +143,10 @@ int stream_line(struct stream *s, const char *text, size_t len, struct err *err)
 		return take_service(s, record, false, err);
 	if (jvx_field_is(record, "type", "gone"))
 		return take_service(s, record, true, err);
+	if (jvx_field_is(record, "type", "start"))
+		return take_start(s, record, text, len, err);
+	if (jvx_field_is(record, "type", "synced"))
+		return take_synced(s, record, text, len, err);
 	return sink_line(&s->out, text, len, err);
 }
 
@@ -121,5 +157,5 @@ int stream_flush(struct stream *s, struct err *err)
 
 bool stream_has_problems(const struct stream *s)
 {
-	return said_count(&s->said) > 0;
+	return s->dropped || said_count(&s->said) > 0;
 }

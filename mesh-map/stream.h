@@ -4,8 +4,9 @@
  *   service         the mapping's apply or keep
  *   gone            an apply with no objects
  *   anything else   passed on byte for byte
- *   not a record    reported and dropped. The snapshot that it fell into lacks
- *                   a service then, and the count in its `synced` shows that
+ *   not a record    reported and dropped. A snapshot that it fell into is
+ *                   incomplete: its `synced` is dropped too, so that nothing
+ *                   is pruned by it
  */
 #ifndef MESH_MAP_STREAM_H
 #define MESH_MAP_STREAM_H
@@ -19,6 +20,8 @@ struct stream {
 	struct sink out;
 	struct said said;
 	long long line;
+	bool dropped; /* a line, at any time */
+	jv snapshots; /* the open ones: source to whether it is complete so far */
 };
 
 void stream_init(struct stream *s, struct mapping *mapping, int out_fd);
@@ -30,7 +33,7 @@ int stream_line(struct stream *s, const char *text, size_t len, struct err *err)
 /* Lets everything out that was gathered. */
 int stream_flush(struct stream *s, struct err *err) NODISCARD;
 
-/* True while some service's last mapping failed. */
+/* True when a line was dropped, or while some service's last mapping failed. */
 bool stream_has_problems(const struct stream *s);
 
 #endif

@@ -276,7 +276,7 @@ keep bad $T/p.jq: no port in bad"
 		service two
 	} >"$T/in"
 	map
-	assert_status 0
+	assert_status 1
 	assert_equal "$(jq -r .key <<<"$output")" $'one\ntwo'
 	assert_equal "$(sed -nE 's/.*level=error .*line=([0-9]+).*/\1/p' <<<"$stderr" | paste -sd ' ')" "2 3 4 5 6 7 8"
 	assert_equal "$(grep -c '' <<<"$stderr")" 7
@@ -285,24 +285,41 @@ keep bad $T/p.jq: no port in bad"
 @test "a line over the limit is reported and dropped, the next one is read" {
 	{ service one; head -c 67200000 /dev/zero | tr '\0' x; echo; service two; } >"$T/in"
 	map
-	assert_status 0
+	assert_status 1
 	assert_equal "$(jq -r .key <<<"$output")" $'one\ntwo'
 	assert_one_line "$stderr"
 	assert_match "$stderr" 'line=2 error="longer than 64 MiB"'
 }
 
-@test "a snapshot with a record that could not be read comes out short of its count" {
+@test "a snapshot that lost a line is not ended, the next one is" {
 	{
 		echo '{"type":"start","source":"dc1","snapshot":"s"}'
 		service one
 		service two | cut -c 1-100
-		service three
-		echo '{"type":"synced","source":"dc1","snapshot":"s","services":3}'
+		echo '{"type":"synced","source":"dc1","snapshot":"s","services":2}'
+		echo '{"type":"start","source":"dc1","snapshot":"t"}'
+		service one
+		echo '{"type":"synced","source":"dc1","snapshot":"t","services":1}'
 	} >"$T/in"
 	map
-	said=$(jq -n '[inputs | select(.type == "apply" or .type == "keep") | .key] | unique | length' <<<"$output")
-	assert_equal "$said" 2
-	assert_equal "$(jq 'select(.type == "synced").services' <<<"$output")" 3
+	assert_status 1
+	assert_equal "$(jq -r '.snapshot // .key' <<<"$output" | paste -sd ' ')" "s one t one t"
+	assert_equal "$(jq -r 'select(.type == "synced").snapshot' <<<"$output")" t
+	assert_match "$stderr" 'level=warn .*the snapshot lost a line.* source=dc1'
+}
+
+@test "a lost line spoils the open snapshots of all sources, not those that ended" {
+	{
+		echo '{"type":"start","source":"dc1","snapshot":"s"}'
+		echo '{"type":"synced","source":"dc1","snapshot":"s","services":0}'
+		echo '{"type":"start","source":"dc2","snapshot":"t"}'
+		echo '{"type":"start","source":"dc3","snapshot":"u"}'
+		echo 'garbage'
+		echo '{"type":"synced","source":"dc2","snapshot":"t","services":0}'
+		echo '{"type":"synced","source":"dc3","snapshot":"u","services":0}'
+	} >"$T/in"
+	map
+	assert_equal "$(jq -r 'select(.type == "synced").snapshot' <<<"$output")" s
 }
 
 @test "a service without its list of instances is no service without instances" {
