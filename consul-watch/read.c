@@ -6,7 +6,8 @@
 #include "consul-watch/state.h"
 #include "lib/log.h"
 
-#define MAX_READS 32 /* in flight at once */
+#define MAX_READS 32   /* in flight at once */
+#define PLACE_MS  1000 /* between looks for a place among the blocking queries */
 
 static void start_reads(struct watch *w);
 
@@ -98,9 +99,13 @@ static bool believe_empty(struct service *s, bool was_read)
 
 	if (!s->listed && was_read)
 		return true;
-	s->empties++;
-	if (s->listed && s->empties == 3)
-		say_unreadable(s);
+	/* Counted when the list was confirmed since the last one, and still has it. */
+	if (s->empties == 0 || w->confirmed_ms > s->empty_ms) {
+		s->empties++;
+		s->empty_ms = steady_ms();
+		if (s->listed && s->empties == 3)
+			say_unreadable(s);
+	}
 	if (s->listed)
 		service_come_back(s, pause_ms(s), true);
 	watch_confirm(w);
@@ -321,8 +326,13 @@ void service_block(struct service *s)
 	struct watch *w = s->watch;
 
 	if (!watch_is_connected(w) || w->sweeping || w->config.once || s->blocking || s->reading ||
-		!s->listed || s->dead || s->index == 0 || w->blocks_running >= services_capacity(w))
+		!s->listed || s->dead || s->index == 0)
 		return;
+	/* A query on what is gone may stand in the way, until its wait ends. */
+	if (w->blocks_running >= services_capacity(w)) {
+		service_come_back(s, PLACE_MS, false);
+		return;
+	}
 	if (ask(s, s->index, w->config.consistency, on_block) < 0)
 		return;
 	s->asked_index = s->index;

@@ -212,7 +212,7 @@ static void write_status(struct watch *w)
 static bool is_whole(const struct watch *w)
 {
 	return w->snapshot_open && !w->say_start && w->owed == 0 && TAILQ_EMPTY(&w->dirty) &&
-	       w->state == WATCH_CONNECTED && !w->confirm_running;
+	       w->state == WATCH_CONNECTED && !w->confirm_running && !w->confirm_again;
 }
 
 void watch_flush(struct watch *w)

@@ -31,7 +31,8 @@ struct service {
 	bool left_out; /* nothing but proxies and the like */
 	bool unwatchable;
 	bool troubled;	      /* its reads fail, and that was said */
-	unsigned empties;     /* answers without an instance since the last with one */
+	unsigned empties;     /* confirmed lists with it, answers without an instance */
+	int64_t empty_ms;     /* when that was counted last */
 	uint64_t index;	      /* of the last answer */
 	uint64_t read_index;  /* of the last answer that was not a blocking one */
 	uint64_t taken_index; /* of the content that was taken last */
@@ -85,7 +86,8 @@ struct watch {
 	bool list_running, confirm_running, confirm_again;
 	bool have_list, had_consul, was_filtered;
 	uint64_t list_index;
-	struct pace list_pace;
+	int64_t confirmed_ms; /* when a confirming read was taken last */
+	struct pace list_pace, confirm_pace;
 	int64_t wait_ms; /* as configured, or less where the server waits less */
 	int64_t last_early_ms;
 

@@ -236,6 +236,8 @@ static bool take_list(struct watch *w, const struct consul_answer *answer, bool 
 		w->was_filtered = answer->filtered;
 	}
 	w->multiplexed = w->multiplexed || answer->multiplexed;
+	if (confirmed)
+		w->confirmed_ms = steady_ms();
 	backoff_reset(&w->backoff);
 	set_state(w, WATCH_CONNECTED, "");
 	if (!w->have_list)
@@ -301,12 +303,21 @@ static void on_confirm(void *arg, const struct consul_answer *answer)
 	watch_flush(w);
 }
 
+static void start_confirm(struct watch *w)
+{
+	w->confirm_again = false;
+	if (watch_ask(w, LIST_PATH, 0, CONSUL_CONSISTENT, on_confirm) == 0)
+		w->confirm_running = true;
+}
+
+/* What comes too soon after the last ones waits for the tick: many services may fail at once. */
 static void ask_confirm(struct watch *w)
 {
-	if (w->confirm_running)
+	if (w->confirm_running || w->confirm_again ||
+		pace_take_ms(&w->confirm_pace, steady_ms()) > 0)
 		w->confirm_again = true;
-	else if (watch_ask(w, LIST_PATH, 0, CONSUL_CONSISTENT, on_confirm) == 0)
-		w->confirm_running = true;
+	else
+		start_confirm(w);
 }
 
 void watch_confirm(struct watch *w)
@@ -345,6 +356,8 @@ static void on_tick(uv_timer_t *timer)
 {
 	struct watch *w = timer->data;
 
+	if (w->confirm_again && !w->confirm_running)
+		start_confirm(w);
 	services_tick(w);
 	watch_flush(w);
 }
@@ -385,6 +398,7 @@ struct watch *watch_open(uv_loop_t *loop, struct consul *consul, const struct wa
 	w->on_end_arg = arg;
 	w->wait_ms = config->wait_ms;
 	w->list_pace = (struct pace){ .interval_ms = PACE_MS, .burst = PACE_BURST };
+	w->confirm_pace = w->list_pace;
 	w->backoff = (struct backoff){ .min_ms = 250, .max_ms = 30000 };
 	w->resync_started_ms = steady_ms();
 	services_init(w);
