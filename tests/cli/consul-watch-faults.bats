@@ -125,7 +125,8 @@ is_connected() {
 		n=$((n + 1))
 		fake_rule "{\"path\": \"service/web-$n\", \"headers\": {\"X-Consul-Index\": \"$index\"}}"
 	done
-	for n in {1..4}; do changes "web-$n" 2; done
+	for n in {1..4}; do fake_service "web-$n" '[{"port": 2}]'; done
+	for n in {1..4}; do wait_for 10 ports_are "web-$n" '[2]'; done
 	fake_heal
 	for n in {1..4}; do changes "web-$n" 3; done
 	for index in 0 18446744073709551615; do
@@ -139,7 +140,8 @@ is_connected() {
 	nothing_lost
 }
 
-# Five services and the list: each may ask twice at once and then once or twice a second.
+# Each of the five services may ask four times at once and then four times a second, and the
+# list once a second; where an answer is doubtful there are two queries for one.
 @test "whatever the answers, queries are few" {
 	local rule most requests
 	fake_start
@@ -155,16 +157,29 @@ is_connected() {
 		[ "$requests" -le "$most" ]
 		fake_heal
 	done <<-'END'
-		40|{"path": "health", "headers": {"X-Consul-Index": "@next"}}
-		60|{"path": "health", "headers": {"X-Consul-Index": "3"}}
+		70|{"path": "health", "headers": {"X-Consul-Index": "@next"}}
+		120|{"path": "health", "headers": {"X-Consul-Index": "3"}}
 		60|{"path": "health", "status": 500}
-		60|{"path": "health.*index=", "status": 504}
+		120|{"path": "health.*index=", "status": 504}
 		60|{"path": "health", "body": "[]"}
 		40|{"path": "services", "headers": {"X-Consul-Index": "@next"}}
-		40|{"path": "services", "headers": {"X-Consul-Index": "3"}}
+		70|{"path": "services", "headers": {"X-Consul-Index": "3"}}
 		40|{"path": ".", "drop": true}
 		40|{"path": "services", "body": "{}"}
 	END
+}
+
+@test "many services that fail do not have the list read over and over" {
+	fake_start
+	fake POST /many '{"count": 50}'
+	watch
+	wait_for 10 synced
+	wait_for 5 fake_is '.blocked == 51'
+	: >"$T/fake/requests"
+	fake_rule '{"path": "health", "status": 500}'
+	sleep 2
+	[ "$(fake_targets | grep -c health)" -gt 100 ]
+	[ "$(fake_targets | grep -c services)" -le 10 ]
 }
 
 @test "a long outage is said once, and queries get rare" {

@@ -398,6 +398,7 @@ header() { # NAME: of all requests, once each
 	kill "$(watch_pid)"
 	wait_exit watch
 	: >"$T/fake/requests"
+	rm "$T/watch.out" "$T/watch.err"
 	watch --consistent
 	wait_for 5 synced
 	wait_for 5 fake_is '.blocked == 1'
