@@ -66,7 +66,7 @@ bool dir_is_ours(const struct dir *d, const struct dir_row *r, const struct dir_
 {
 	return (c->state == DIR_FILE_OURS || c->state == DIR_FILE_DAMAGED) &&
 	       strcmp(c->source, r->source) == 0 && strcmp(c->key, r->key) == 0 &&
-	       strcmp(c->set, d->set) == 0;
+	       strcmp(c->set, d->control.set) == 0;
 }
 
 static bool any_hands_off(const struct dir_list *l)
@@ -103,7 +103,7 @@ static void take_list(struct dir *d, struct dir_row *r, struct dir_list *list)
 		if (!d->handler.on_found(d->handler.arg, r->source, r->key, m))
 			dir_list_remove(&r->list, &m->id);
 	}
-	bytes = dir_file_compose(r->source, r->key, d->set, &r->list, true, &len);
+	bytes = dir_file_compose(r->source, r->key, d->control.set, &r->list, true, &len);
 	/* Another layout of the same is put right, too, but not against a person's will. */
 	r->stale = XXH3_64bits(bytes, len) != r->hash && !any_hands_off(&r->list);
 }
@@ -216,7 +216,8 @@ static void load_file(struct dir *d, const char *relative)
 	if (c.state == DIR_FILE_OURS || c.state == DIR_FILE_DAMAGED)
 		expected = dir_name_file(c.source, c.key);
 	/* A copy of one of our files, or a file of another set, is as foreign as any. */
-	if (expected != NULL && strcmp(expected, relative) == 0 && strcmp(c.set, d->set) == 0)
+	if (expected != NULL && strcmp(expected, relative) == 0 &&
+		strcmp(c.set, d->control.set) == 0)
 		take_content(d, dir_row_get(d, c.source, c.key), &c, err.msg);
 	dir_content_release(&c);
 }
@@ -271,8 +272,7 @@ struct dir *dir_open(
 	struct dir *d = xcalloc(1, sizeof(*d));
 
 	d->handler = *handler;
-	d->set = xstrdup(config->set);
-	if (dir_control_open(&d->control, config->path, config->read_only, err) < 0) {
+	if (dir_control_open(&d->control, config->path, config->set, config->read_only, err) < 0) {
 		dir_close(d);
 		return NULL;
 	}
@@ -292,6 +292,5 @@ void dir_close(struct dir *d)
 	dir_control_close(&d->control);
 	free(d->touched);
 	free(d->ops);
-	free(d->set);
 	free(d);
 }

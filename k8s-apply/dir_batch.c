@@ -108,7 +108,7 @@ static int store(const struct dir *d, struct dir_row *r, bool with_leaving)
 	uint64_t hash;
 	size_t len;
 
-	bytes = dir_file_compose(r->source, r->key, d->set, &r->staged, with_leaving, &len);
+	bytes = dir_file_compose(r->source, r->key, d->control.set, &r->staged, with_leaving, &len);
 	hash = XXH3_64bits(bytes, len);
 	if (r->present && r->hash == hash)
 		return 0;

@@ -57,19 +57,21 @@ static int take_lock(struct dir_control *c, struct err *err)
 	return 0;
 }
 
-int dir_control_open(struct dir_control *c, const char *path, bool read_only, struct err *err)
+int dir_control_open(
+	struct dir_control *c, const char *path, const char *set, bool read_only, struct err *err)
 {
 	cleanup_free char *folder = xasprintf("%s/.meshpipe", path);
 
 	*c = (struct dir_control){
 		.path = xstrdup(path),
+		.set = xstrdup(set),
 		.lock_path = xasprintf("%s/lock", folder),
 		.sources_path = xasprintf("%s/sources", folder),
 		.freeze_path = xasprintf("%s/freeze", folder),
 		.approval_path = xasprintf("%s/approve-deletes", folder),
 		.lock = -1,
 		.read_only = read_only,
-		.sources = jv_object(),
+		.sets = jv_object(),
 	};
 	if (read_only)
 		return 0;
@@ -80,10 +82,11 @@ int dir_control_open(struct dir_control *c, const char *path, bool read_only, st
 
 void dir_control_close(struct dir_control *c)
 {
-	jv_free(c->sources);
+	jv_free(c->sets);
 	if (c->lock >= 0)
 		close(c->lock);
 	free(c->path);
+	free(c->set);
 	free(c->lock_path);
 	free(c->sources_path);
 	free(c->freeze_path);
@@ -96,22 +99,24 @@ int dir_control_load(struct dir_control *c,
 {
 	size_t len = 0;
 	cleanup_free char *text = read_whole_file(c->sources_path, MAX_SOURCES_BYTES, &len);
+	cleanup_jv jv sources = jv_invalid();
 	cleanup_jv jv names = jv_invalid();
 
 	if (text == NULL && errno == ENOENT)
 		return 0;
 	if (text == NULL)
 		return err_errno(err, EXIT_SYSTEM, "cannot read '%s'", c->sources_path);
-	jv_free(c->sources);
-	c->sources = jvx_parse(text, len, err);
-	if (!jvx_is(c->sources, JV_KIND_OBJECT))
+	jv_free(c->sets);
+	c->sets = jvx_parse(text, len, err);
+	if (!jvx_is(c->sets, JV_KIND_OBJECT))
 		return err_set(err, EXIT_CONFIG,
 			"'%s' is damaged (remove it: the scopes are then taken as they come)",
 			c->sources_path);
-	names = jvx_keys(c->sources);
+	sources = jvx_get(c->sets, c->set);
+	names = jvx_keys(sources);
 	for (int i = 0; i < jvx_length(names); i++) {
 		cleanup_jv jv name = jvx_at(names, i);
-		cleanup_jv jv source = jvx_get(c->sources, jv_string_value(name));
+		cleanup_jv jv source = jvx_get(sources, jv_string_value(name));
 		cleanup_free char *scope = jvx_dup_field(source, "scope");
 
 		if (scope != NULL)
@@ -123,20 +128,26 @@ int dir_control_load(struct dir_control *c,
 int dir_control_remember(
 	struct dir_control *c, const char *source, const char *scope, struct err *err)
 {
+	cleanup_jv jv sources = jvx_get(c->sets, c->set);
 	cleanup_buf struct buf text;
 
 	buf_init(&text, MAX_SOURCES_BYTES);
+	if (!jvx_is(sources, JV_KIND_OBJECT)) {
+		jv_free(sources);
+		sources = jv_object();
+	}
 	if (scope != NULL) {
 		jv entry = jv_object();
 
 		jvx_set_str(&entry, "scope", scope);
-		jvx_set(&c->sources, source, entry);
+		jvx_set(&sources, source, entry);
 	} else {
-		c->sources = jv_object_delete(c->sources, jv_string(source));
+		sources = jv_object_delete(sources, jv_string(source));
 	}
+	jvx_set(&c->sets, c->set, jvx_take(&sources));
 	if (c->read_only)
 		return 0;
-	if (canon_write(c->sources, &text, err) < 0 || buf_adds(&text, "\n") < 0)
+	if (canon_write(c->sets, &text, err) < 0 || buf_adds(&text, "\n") < 0)
 		return err_wrap(err, "cannot write '%s'", c->sources_path);
 	if (dir_file_write(c->sources_path, text.data, text.len, true) < 0)
 		return err_errno(err, EXIT_SYSTEM, "cannot write '%s'", c->sources_path);

@@ -3,7 +3,7 @@
  * and what a person puts there.
  *
  *   lock             one writer at a time (flock; the text is its process id)
- *   sources          what is remembered of each source: its scope
+ *   sources          what is remembered of each source of a set: its scope
  *   freeze           by a person: while it is there, nothing is written
  *   approve-deletes  by a person: a number of keys, releases held deletions
  *
@@ -17,21 +17,22 @@
 
 struct dir_control {
 	char *path; /* of the directory */
+	char *set;
 	char *lock_path, *sources_path, *freeze_path, *approval_path;
 	int lock;
 	bool read_only; /* takes no lock, makes nothing */
-	jv sources;	/* {"dc1": {"scope": "..."}} */
+	jv sets;	/* {"meshpipe": {"dc1": {"scope": "..."}}}: set, source */
 };
 
 /*
  * Makes the directory if its parent is there. EXIT_SYSTEM when it cannot be made or
  * written, EXIT_REFUSED when another process has the lock. To be closed also after a failure.
  */
-int dir_control_open(
-	struct dir_control *c, const char *path, bool read_only, struct err *err) NODISCARD;
+int dir_control_open(struct dir_control *c, const char *path, const char *set, bool read_only,
+	struct err *err) NODISCARD;
 void dir_control_close(struct dir_control *c);
 
-/* Calls on_source for each source that is remembered. */
+/* Calls on_source for each source of the set that is remembered. */
 int dir_control_load(struct dir_control *c,
 	void (*on_source)(void *arg, const char *source, const char *scope), void *arg,
 	struct err *err) NODISCARD;

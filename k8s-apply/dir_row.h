@@ -36,7 +36,6 @@ struct dir_op {
 struct dir {
 	struct dir_handler handler;
 	struct dir_control control;
-	char *set;
 	struct map rows;
 	struct dir_row **touched;
 	size_t touched_count, touched_capacity;

@@ -46,6 +46,12 @@ snapshot() { # SNAPSHOT KEY...
 	synced "$id" $#
 }
 
+# An apply of one object for each of so many keys: k1, k2, ...
+many() { # COUNT CONTENT
+	apply kNUMBER "$(entry kNUMBER "$2")" |
+		awk -v count="$1" '{ for (i = 1; i <= count; i++) { line = $0; gsub("NUMBER", i, line); print line } }'
+}
+
 # One run that ends by itself, on the records of the standard input.
 once() {
 	run --separate-stderr timeout 20 k8s-apply "$@"
@@ -354,6 +360,19 @@ serviceentry.networking.istio.io/other created"
 	end_of_input
 }
 
+@test "a reader that leaves in the middle, and a full disk for the output: 74" {
+	many 3000 x >"$T/records"
+	run bash -c 'k8s-apply --dir "$0" <"$1" 2>"$2/err" | head -n 1; exit "${PIPESTATUS[0]}"' "$D" "$T/records" "$T"
+	assert_status 74
+	assert_equal "$output" "serviceentry.networking.istio.io/k1 created"
+	assert_match "$(cat "$T/err")" 'level=error msg="nobody reads our output"'
+	[ -w /dev/full ] || return 0
+	rm -r "$D"
+	run --separate-stderr bash -c 'k8s-apply --dir "$0" <"$1" >/dev/full' "$D" "$T/records"
+	assert_status 74
+	assert_match "$stderr" 'level=error msg="cannot write output: No space left on device"'
+}
+
 @test "-o json is a record a result, -o name the names" {
 	once --dir "$D" -n mesh -o json < <(apply student "$(entry a)")
 	assert_status 0
@@ -607,8 +626,7 @@ serviceentry.networking.istio.io/b created"
 
 @test "killed at any moment it leaves only whole files, and goes on from them" {
 	local i
-	apply kNUMBER "$(entry kNUMBER GENERATION)" |
-		awk '{ for (i = 1; i <= 1000; i++) { line = $0; gsub("NUMBER", i, line); print line } }' >"$T/records"
+	many 1000 GENERATION >"$T/records"
 	for i in {1..8}; do
 		mkfifo "$T/in$i"
 		spawn "k$i" bash -c 'exec k8s-apply --dir "$1" <"$0"' "$T/in$i" "$D"
