@@ -1,0 +1,132 @@
+# The pipe goes on, the catalogue changes: each change does exactly what it should.
+load pipe
+
+maintenance() { # ID true|false
+	consul_api PUT "/v1/agent/service/maintenance/$1?enable=$2&reason=test" >/dev/null
+}
+
+node_maintenance() { # true|false
+	consul_api PUT "/v1/agent/maintenance?enable=$1&reason=test" >/dev/null
+}
+
+register_with_agent() { # NAME PORT ADDRESS
+	consul_api PUT /v1/agent/service/register "$(jq -n --arg name "$1" --arg port "$2" --arg address "$3" \
+		'{Name: $name, Port: ($port | tonumber), Address: $address}')" >/dev/null
+}
+
+deregister_with_agent() { # ID
+	consul_api PUT "/v1/agent/service/deregister/$1" >/dev/null
+}
+
+weigh() { # PASSING WARNING: the instance of course-service on vm-5
+	consul_api PUT /v1/catalog/register "$(jq -n --argjson p "$1" --argjson w "$2" '{
+		Node: "vm-5", Address: "10.10.0.15", Service: {ID: "course-service-vm-5",
+		Service: "course-service", Port: 8080, Weights: {Passing: $p, Warning: $w}}}')" >/dev/null
+}
+
+@test "an instance comes, changes, fails, recovers and leaves: its own WorkloadEntry, and nothing else" {
+	register_students
+	register_instance vm-4 10.10.0.14 course-service 8080 status=passing
+	start_pipe
+	right
+	changes 'created student-service WorkloadEntry 10.10.0.16' -- \
+		register_instance vm-6 10.10.0.16 student-service 9099 tag=version=v3 status=passing
+	changes 'changed student-service WorkloadEntry 10.10.0.16' -- \
+		register_instance vm-6 10.10.0.16 student-service 9099 tag=version=v4 status=passing
+	changes 'changed student-service WorkloadEntry 10.10.0.16' -- \
+		register_instance vm-6 10.10.0.16 student-service 9100 tag=version=v4 status=passing
+	changes 'changed student-service WorkloadEntry 10.10.0.16' -- \
+		register_instance vm-6 10.10.0.16 student-service 9100 meta.version=v5 status=passing
+	changes 'changed student-service WorkloadEntry 10.10.0.26' -- \
+		register_instance vm-6 10.10.0.16 student-service 9100 address=10.10.0.26 meta.version=v5 status=passing
+	changes 'deleted student-service WorkloadEntry 10.10.0.12' -- set_check vm-2 student-service critical
+	changes 'created student-service WorkloadEntry 10.10.0.12' -- set_check vm-2 student-service passing
+	changes 'deleted student-service WorkloadEntry 10.10.0.11' -- set_node_check vm-1 critical
+	changes 'created student-service WorkloadEntry 10.10.0.11' -- set_node_check vm-1 passing
+	changes 'deleted student-service WorkloadEntry 10.10.0.13' -- deregister_instance vm-3 student-service
+	changes 'deleted student-service WorkloadEntry 10.10.0.26' -- deregister_node vm-6
+	stop_pipe
+}
+
+@test "maintenance of a service and of a node" {
+	register_students
+	register_with_agent course-service 8080 10.10.0.21
+	start_pipe
+	right
+	changes 'deleted course-service WorkloadEntry 10.10.0.21' -- maintenance course-service true
+	changes 'created course-service WorkloadEntry 10.10.0.21' -- maintenance course-service false
+	changes 'deleted course-service WorkloadEntry 10.10.0.21' -- node_maintenance true
+	changes 'created course-service WorkloadEntry 10.10.0.21' -- node_maintenance false
+	deregister_with_agent course-service
+	stop_pipe
+}
+
+@test "a warning has Consul's weight for it" {
+	register_instance vm-5 10.10.0.15 course-service 8080 status=passing
+	start_pipe
+	right
+	changes 'changed course-service WorkloadEntry 10.10.0.15' -- weigh 10 2
+	changes 'changed course-service WorkloadEntry 10.10.0.15' -- set_check vm-5 course-service warning
+	changes 'deleted course-service WorkloadEntry 10.10.0.15' -- weigh 10 0
+	stop_pipe
+}
+
+@test "what the mapping does not use touches no file" {
+	register_students
+	start_pipe -o wide
+	right
+	take_picture before
+	: >"$T/meshpipe.out"
+	register_instance vm-1 10.10.0.11 student-service 9098 tag=version=v1 meta.owner=team-a status=passing
+	wait_for 20 has_line "$T/meshpipe.out" 'student-service.service.consul unchanged'
+	untouched
+	refute_match "$(<"$T/meshpipe.out")" 'created|configured|deleted'
+	stop_pipe
+}
+
+@test "a new lowest port is a new service port, for all instances" {
+	register_students
+	start_pipe
+	right
+	changes 'changed student-service ServiceEntry' 'changed student-service WorkloadEntry 10.10.0.11' \
+		'changed student-service WorkloadEntry 10.10.0.12' 'changed student-service WorkloadEntry 10.10.0.13' -- \
+		register_instance vm-2 10.10.0.12 student-service 9000 tag=version=v1 status=passing
+	stop_pipe
+}
+
+@test "services come and go: endpoints at once, the name after --gone-after" {
+	register_students
+	register_instance vm-4 10.10.0.14 course-service 8080 status=passing
+	start_pipe --gone-after 4s
+	right
+	changes 'created grade-service ServiceEntry' 'created grade-service WorkloadEntry 10.10.0.15' -- \
+		register_instance vm-5 10.10.0.15 grade-service 7070 status=passing
+
+	cp "$D/dc1/student-service.yaml" "$T/with-instances.yaml"
+	deregister_service student-service
+	wait_for 20 eval '! grep -q WorkloadEntry "$D/dc1/student-service.yaml"'
+	take_picture after
+	assert_equal "$(differences before after)" "$(printf 'deleted student-service WorkloadEntry 10.10.0.1%d\n' 1 2 3)"
+	assert_equal "$(touched before after)" dc1/student-service.yaml
+	assert_equal "$(<"$D/dc1/student-service.yaml")" "$(sed '/^---/,$d' "$T/with-instances.yaml")"
+	wait_for 20 test ! -e "$D/dc1/student-service.yaml"
+	right
+	take_picture before
+
+	# Back before its time: nothing but the endpoints has ever gone.
+	deregister_service course-service
+	wait_for 20 eval '! grep -q WorkloadEntry "$D/dc1/course-service.yaml"'
+	changes 'changed course-service WorkloadEntry 10.10.0.14' -- \
+		register_instance vm-4 10.10.0.14 course-service 8080 tag=version=v2 status=passing
+	stop_pipe
+}
+
+@test "an instance registered anew under another service's name moves there" {
+	register_students
+	register_instance vm-4 10.10.0.14 course-service 8080 status=passing
+	start_pipe --wait 2s
+	right
+	changes 'created course-service WorkloadEntry 10.10.0.13' 'deleted student-service WorkloadEntry 10.10.0.13' -- \
+		register_instance vm-3 10.10.0.13 course-service 8080 id=student-service-vm-3 status=passing
+	stop_pipe
+}
