@@ -219,7 +219,7 @@ started() { # COUNT: all of them, that often
 
 @test "run: when its terminal goes away it ends" {
 	python3 - "$REPO/scripts/meshpipe" "$FAKE_DIR/applied" 3>&- <<-'END'
-		import os, pty, sys, time
+		import os, pty, signal, sys, time
 		pid, terminal = pty.fork()
 		if pid == 0:
 		    os.execv(sys.argv[1], [sys.argv[1], "run", "--dir", "d"])
@@ -227,7 +227,13 @@ started() { # COUNT: all of them, that often
 		while not os.path.exists(sys.argv[2]) and time.monotonic() < until:
 		    time.sleep(0.02)
 		os.close(terminal)
-		assert os.waitpid(pid, 0)[1] == 0
+		ended, status = os.waitpid(pid, os.WNOHANG)
+		while not ended and time.monotonic() < until:
+		    time.sleep(0.02)
+		    ended, status = os.waitpid(pid, os.WNOHANG)
+		if not ended:
+		    os.kill(pid, signal.SIGTERM)
+		assert ended and status == 0
 	END
 	nobody_left
 }
