@@ -193,10 +193,11 @@ static int outcome(struct applier *a, struct err *err)
 		plan_silent_sources(a->plan, on_silent_source, NULL);
 	if (a->config->once && a->saw_record && !plan_all_synced(a->plan))
 		return err_set(err, EXIT_UNAVAILABLE, "the input ended before 'synced'");
+	applier_say_held(a);
 	if (a->frozen && counts.waiting > 0)
 		log_warn("frozen: not everything is written", "objects",
 			log_num((long long)counts.waiting));
-	if (counts.failed > 0 || a->unreadable || a->prune_failed)
+	if (counts.failed > 0 || a->unreadable || a->not_pruned || a->prune_failed)
 		return EXIT_SOME_FAILED;
 	return counts.held_keys > 0 || counts.waiting > 0 ? EXIT_HELD : EXIT_OK;
 }

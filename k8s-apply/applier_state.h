@@ -34,6 +34,8 @@ struct applier {
 	bool frozen;
 	bool saw_record; /* other than manifests */
 	bool unreadable, prune_failed, prune_done;
+	bool not_pruned;  /* the last snapshot was not complete, or is of another scope */
+	size_t held_said; /* keys, when that was last said */
 	size_t created, configured, deleted; /* since the last snapshot */
 	char *synced;			     /* source that has just been */
 	char *warned;			     /* the last problem that went to the log */
@@ -56,6 +58,9 @@ int applier_take(struct applier *a, jv v, struct err *err) NODISCARD;
 /* Does all that the plan has to do now, and sees to it that it is called again in time. */
 void applier_pump(struct applier *a);
 void applier_on_timer(uv_timer_t *timer);
+
+/* How much is held, if that is not what was last said. */
+void applier_say_held(struct applier *a);
 
 /* Once: when a source has spoken, or never will. */
 void applier_prune_named_sources(struct applier *a);

@@ -40,6 +40,10 @@ static void on_notice(void *arg, const struct plan_notice *n)
 {
 	struct applier *a = arg;
 
+	if (n->kind == PLAN_SYNCED || n->kind == PLAN_NOT_PRUNED)
+		a->not_pruned = n->kind == PLAN_NOT_PRUNED;
+	if (n->kind == PLAN_HOLD || n->kind == PLAN_HOLD_LOWER)
+		a->held_said = n->keys;
 	if (n->kind == PLAN_SYNCED) {
 		free(a->synced);
 		a->synced = xstrdup(n->source);
@@ -118,9 +122,11 @@ static void arm_timer(struct applier *a)
 		pause = LOOK_MS;
 	if (a->fatal.status != EXIT_OK || pause < 0)
 		pause = 0;
-	if (pause == INT64_MAX)
-		uv_timer_stop(&a->timer);
-	else
+	/* Never put off: a steady stream of records would do so for ever. */
+	if (uv_is_active((uv_handle_t *)&a->timer) &&
+		uv_timer_get_due_in(&a->timer) <= (uint64_t)pause)
+		return;
+	if (pause != INT64_MAX)
 		uv_timer_start(&a->timer, applier_on_timer, (uint64_t)pause, 0);
 }
 
@@ -143,6 +149,20 @@ void applier_pump(struct applier *a)
 			dir_flush(a->dir);
 	} while (count > 0);
 	arm_timer(a);
+}
+
+/* A hold is said when it begins; more may have come to it since. */
+void applier_say_held(struct applier *a)
+{
+	struct plan_counts counts;
+	struct plan_notice n = { .kind = PLAN_HOLD };
+
+	plan_count(a->plan, &counts);
+	if (counts.held_keys == 0 || counts.held_keys == a->held_said)
+		return;
+	a->held_said = n.keys = counts.held_keys;
+	n.objects = counts.held_objects;
+	report_log_notice(&n, control(a)->approval_path);
 }
 
 static void look_approval(struct applier *a)
@@ -174,6 +194,7 @@ void applier_on_timer(uv_timer_t *timer)
 		return;
 	}
 	look_approval(a);
+	applier_say_held(a);
 	applier_pump(a);
 }
 

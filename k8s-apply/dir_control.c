@@ -60,10 +60,16 @@ static int take_lock(struct dir_control *c, struct err *err)
 int dir_control_open(
 	struct dir_control *c, const char *path, const char *set, bool read_only, struct err *err)
 {
-	cleanup_free char *folder = xasprintf("%s/.meshpipe", path);
+	size_t len = strlen(path);
+	cleanup_free char *bare = NULL, *folder = NULL;
 
+	/* Not for the system, for the messages. */
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	bare = xstrndup(path, len);
+	folder = xasprintf("%s/.meshpipe", bare);
 	*c = (struct dir_control){
-		.path = xstrdup(path),
+		.path = xstrdup(bare),
 		.set = xstrdup(set),
 		.lock_path = xasprintf("%s/lock", folder),
 		.sources_path = xasprintf("%s/sources", folder),
@@ -75,7 +81,7 @@ int dir_control_open(
 	};
 	if (read_only)
 		return 0;
-	if (make_folder(path, err) < 0 || make_folder(folder, err) < 0)
+	if (make_folder(c->path, err) < 0 || make_folder(folder, err) < 0)
 		return -1;
 	return take_lock(c, err);
 }

@@ -177,6 +177,7 @@ serviceentry.networking.istio.io/a unchanged (dc1/a)"
 		"start 2 web-only; apply a \"\$(entry a)\"; synced 2 1"; do
 		echo "# $case"
 		once --dir "$D" < <(eval "$case")
+		assert_status 1
 		assert_equal "$output" ""
 		assert_match "$stderr" 'msg="nothing pruned" source=dc1 why='
 		[ -e "$D/dc1/b.yaml" ]
@@ -245,6 +246,25 @@ serviceentry.networking.istio.io/a unchanged (dc1/a)"
 	end_of_input
 	wait_exit k8s-apply
 	assert_status 0
+}
+
+@test "a hold that grows says so, and what releases it" {
+	continuous
+	# shellcheck disable=SC2046
+	snapshot 1 $(seq -f k%02.0f 1 30) >&"$in"
+	wait_for 10 has_line "$T/k8s-apply.out" '/k30 created'
+	local i
+	for i in $(seq -f k%02.0f 1 23); do
+		apply "$i"
+	done >"$T/gone"
+	cat "$T/gone" >&"$in"
+	wait_for 10 has_line "$T/k8s-apply.err" 'msg="deletions held" source=dc1 keys=1 objects=1 '
+	wait_for 10 has_line "$T/k8s-apply.err" 'msg="deletions held" keys=3 objects=3 .*--approve-deletes 3,'
+	end_of_input
+	wait_exit k8s-apply
+	assert_status 3
+	assert_equal "$(grep -c ' deleted$' "$T/k8s-apply.out")" 20
+	assert_equal "$(grep -c 'deletions held' "$T/k8s-apply.err")" 2
 }
 
 @test "an approval from before does not release a later hold" {
