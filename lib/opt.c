@@ -200,7 +200,7 @@ static int parse_argv(struct spec *s, int argc, char **argv, struct err *err)
 	int code;
 
 	opterr = 0;
-	optind = 1;
+	optind = 0; /* anew, also inside a cluster of letters */
 	while ((code = getopt_long(argc, argv, s->shorts, s->longs, NULL)) != -1) {
 		int i = spec_find(s, code);
 
