@@ -162,6 +162,13 @@ started() { # COUNT: all of them, that often
 	assert_equal "$(grep -c '' "$T/meshpipe.err")" 3
 }
 
+@test "run: who writes for nobody is ended at once, also when it has nothing to say" {
+	touch "$FAKE_DIR/quiet"
+	start_running --min-pause 20ms
+	kill -KILL "$(pid_of k8s-apply)"
+	wait_for 5 started 2 # left alone the others would have ten seconds
+}
+
 @test "run: the pauses grow up to the longest" {
 	echo 71 >"$FAKE_DIR/k8s-apply.status"
 	spawn meshpipe meshpipe run --dir d --min-pause 40ms --max-pause 5s
