@@ -13,7 +13,7 @@ def state:
 
 def labels:
   ((.Service.Meta // {}) | {version} | with_entries(select(.value != null)))
-  + ([.Service.Tags[]? | select(test("^[a-z]+=[a-z0-9]+$")) | split("=") | {(.[0]): .[1]}]
+  + ([.Service.Tags[]? | select(test("^[a-z]+=[-a-z0-9]+$")) | split("=") | {(.[0]): .[1]}]
      | sort_by(tostring) | add // {});
 
 def weight: if state == 1 then .Service.Weights.Warning else .Service.Weights.Passing end;

@@ -24,6 +24,10 @@ weigh() { # PASSING WARNING: the instance of course-service on vm-5
 		Service: "course-service", Port: 8080, Weights: {Passing: $p, Warning: $w}}}')" >/dev/null
 }
 
+has_no_endpoint() { # SERVICE
+	! grep -q WorkloadEntry "$D/dc1/$1.yaml"
+}
+
 @test "an instance comes, changes, fails, recovers and leaves: its own WorkloadEntry, and nothing else" {
 	register_students
 	register_instance vm-4 10.10.0.14 course-service 8080 status=passing
@@ -104,7 +108,7 @@ weigh() { # PASSING WARNING: the instance of course-service on vm-5
 
 	cp "$D/dc1/student-service.yaml" "$T/with-instances.yaml"
 	deregister_service student-service
-	wait_for 20 eval '! grep -q WorkloadEntry "$D/dc1/student-service.yaml"'
+	wait_for 20 has_no_endpoint student-service
 	take_picture after
 	assert_equal "$(differences before after)" "$(printf 'deleted student-service WorkloadEntry 10.10.0.1%d\n' 1 2 3)"
 	assert_equal "$(touched before after)" dc1/student-service.yaml
@@ -115,7 +119,7 @@ weigh() { # PASSING WARNING: the instance of course-service on vm-5
 
 	# Back before its time: nothing but the endpoints has ever gone.
 	deregister_service course-service
-	wait_for 20 eval '! grep -q WorkloadEntry "$D/dc1/course-service.yaml"'
+	wait_for 20 has_no_endpoint course-service
 	changes 'changed course-service WorkloadEntry 10.10.0.14' -- \
 		register_instance vm-4 10.10.0.14 course-service 8080 tag=version=v2 status=passing
 	stop_pipe
@@ -128,5 +132,117 @@ weigh() { # PASSING WARNING: the instance of course-service on vm-5
 	right
 	changes 'created course-service WorkloadEntry 10.10.0.13' 'deleted student-service WorkloadEntry 10.10.0.13' -- \
 		register_instance vm-3 10.10.0.13 course-service 8080 id=student-service-vm-3 status=passing
+	stop_pipe
+}
+
+@test "a mapping that fails for one service costs that service its update, and nothing else" {
+	local line
+	cat >"$T/mine.jq" <<-'END'
+		if any(.instances[]; .tags | index("bad")) then error("a bad tag") else empty end
+	END
+	register_students
+	register_instance vm-4 10.10.0.14 course-service 8080 status=passing
+	start_pipe -f workload-entries.jq -f "$T/mine.jq"
+	right
+	take_picture before
+
+	register_instance vm-5 10.10.0.15 course-service 8080 tag=bad status=passing
+	register_instance vm-6 10.10.0.16 student-service 9098 status=passing
+	wait_for 20 grep -q 10.10.0.16 "$D/dc1/student-service.yaml"
+	wait_for 20 warned course-service
+	line=$(grep course-service "$T/meshpipe.err")
+	assert_one_line "$line"
+	assert_match "$line" '^mesh-map: .*mine\.jq.*a bad tag'
+	take_picture after
+	assert_equal "$(differences before after)" 'created student-service WorkloadEntry 10.10.0.16'
+	assert_equal "$(touched before after)" dc1/student-service.yaml
+
+	# Nor does a restart make it go.
+	synced=$(count_synced)
+	kill -KILL "$(pid_of consul-watch)"
+	wait_for 20 synced_again "$synced"
+	take_picture now
+	assert_equal "$(touched after now)" ''
+
+	echo empty >"$T/mine.jq"
+	kill -HUP "$(<"$T/meshpipe.pid")"
+	right
+	stop_pipe
+}
+
+@test "a mapping that fails: once ends with status 1" {
+	echo 'if .service == "course-service" then error("no") else empty end' >"$T/mine.jq"
+	register_students
+	register_instance vm-4 10.10.0.14 course-service 8080 status=passing
+	run --separate-stderr meshpipe once --dir "$D" -f workload-entries.jq -f "$T/mine.jq"
+	assert_status 1
+	assert_equal "$(find "$D/dc1" -type f -printf '%f ')" 'student-service.yaml '
+}
+
+# Established TCP connections of a process.
+connections() { # PID
+	find "/proc/$1/fd" -lname 'socket:*' -printf '%l\n' | grep -oE '[0-9]+' |
+		grep -cxFf <(awk '$4 == "01" { print $10 }' /proc/net/tcp)
+}
+
+bulk_one() { # NUMBER VERSION
+	register_instance vm-many 10.20.0.1 "many-$1" 8080 id="many-$1-1" address="10.20.$1.1" tag="version=$2"
+}
+
+@test "more services than connections: slower, but right, and never more connections" {
+	local watch number most=0 now
+	bulk 40 1
+	start_pipe --max-conns 8
+	right
+	watch=$(pid_of consul-watch)
+	for number in 1 11 21 31; do
+		changes "changed many-$number WorkloadEntry 10.20.$number.1" -- bulk_one "$number" v2
+		bulk_one "$number" v3
+		until grep -q 'version: v3' "$D/dc1/many-$number.yaml"; do
+			now=$(connections "$watch")
+			[ "$now" -le "$most" ] || most=$now
+		done
+		right
+		take_picture before
+	done
+	[ "$most" -gt 1 ] && [ "$most" -le 8 ] || fail "$most connections"
+	lines_are "$T/meshpipe.err" 'level=warn .*more services than connections.*max_conns=8' 1
+	stop_pipe
+}
+
+# The reader of the results, or a program, stops for so long that its pipe is full.
+@test "results that nobody reads for a while are not lost and hold up nothing" {
+	mkfifo "$T/results"
+	spawn reader cat "$T/results"
+	# shellcheck disable=SC2016 # the words are arguments
+	spawn meshpipe setsid bash -c 'exec "$@" >"$0"' "$T/results" meshpipe run --dir "$D" -o json
+	register_students
+	wait_for 20 has_line "$T/reader.out" student-service
+	kill -STOP "$(<"$T/reader.pid")"
+	for version in v1 v2 v3; do
+		bulk 40 8 "version=$version"
+		right
+	done
+	kill -CONT "$(<"$T/reader.pid")"
+	stop_pipe
+	wait_exit reader
+	assert_status 0
+	[ "$(stat -c %s "$T/reader.out")" -gt 100000 ]
+	assert_equal "$(jq -r 'select(.action == "created") | .name' "$T/reader.out" | sort -u | wc -l)" $((4 + 40 * 9))
+}
+
+@test "a program that stands still for a while: the latest state arrives" {
+	register_students
+	start_pipe
+	for program in mesh-map k8s-apply; do
+		stopped=$(pid_of "$program")
+		kill -STOP "$stopped"
+		for version in 1 2 3 4; do
+			bulk 30 20 "version=$program$version"
+		done
+		kill -CONT "$stopped"
+		right
+	done
+	assert_match "$(<"$D/dc1/many-30.yaml")" 'version: k8s-apply4'
 	stop_pipe
 }
