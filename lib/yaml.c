@@ -8,7 +8,7 @@
 #define MAX_DEPTH 1000
 #define MAX_NODES 4000000u
 
-/* 2^53: the largest whole number up to which every one is exact in a double. */
+/* 2^53: what is given as this may have been the next one, which is no double. */
 #define MAX_EXACT 9007199254740992.0
 
 struct reader {
@@ -61,7 +61,7 @@ static bool is_decimal(const char *s)
 
 static jv number_or_text(double d, const char *text)
 {
-	if (!isfinite(d) || fabs(d) > MAX_EXACT)
+	if (!isfinite(d) || fabs(d) >= MAX_EXACT)
 		return jv_string(text);
 	return jv_number(d);
 }

@@ -2,8 +2,8 @@
  * yaml: YAML text to jv values, on libyaml.
  *
  * Plain scalars follow the core schema of YAML 1.2: `no`, `on` and `012` are
- * what they look like (two strings and the number 12). Whole numbers beyond
- * 2^53 become strings, because a jv number is a double. Errors name line and
+ * what they look like (two strings and the number 12). Numbers of 2^53 and
+ * more become strings, because a jv number is a double. Errors name line and
  * column. Duplicate keys, unknown tags, collections as keys, more than 1,000
  * levels and more than 4 million nodes (aliases counted each time) are errors.
  */
