@@ -39,8 +39,9 @@ int err_wrap(struct err *err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(context, sizeof(context) - 2, fmt, ap);
 	va_end(ap);
-	strcat(context, ": ");
 	used = strlen(context);
+	memcpy(context + used, ": ", 3);
+	used += 2;
 	kept = strnlen(err->msg, sizeof(err->msg) - 1 - used);
 	memmove(err->msg + used, err->msg, kept);
 	memcpy(err->msg, context, used);
