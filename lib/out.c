@@ -70,20 +70,31 @@ static void write_pending(struct out *o)
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
+/*
+ * That nobody reads is reported whatever is waited for, as POLLERR or POLLHUP; libuv needs
+ * something to wait for, and priority data never comes. Not UV_DISCONNECT: it is also true,
+ * for ever, for a socket that is only written to, such as journald's.
+ */
 static void wait_for_room(struct out *o)
 {
-	int events = UV_DISCONNECT | (out_pending(o) > 0 ? UV_WRITABLE : 0);
+	int events = UV_PRIORITIZED | (out_pending(o) > 0 ? UV_WRITABLE : 0);
 
 	if (o->pollable && !o->gone && !o->closed)
 		uv_poll_start(&o->poll, events, on_poll);
+}
+
+static bool is_broken(int fd)
+{
+	struct pollfd p = { .fd = fd };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events UNUSED)
 {
 	struct out *o = poll->data;
 
-	/* The write end of a pipe without readers reports POLLERR, which libuv calls EBADF. */
-	if (status < 0) {
+	if (status < 0 || is_broken(o->fd)) {
 		fail(o, EPIPE);
 		return;
 	}

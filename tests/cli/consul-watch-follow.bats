@@ -305,9 +305,9 @@ rss_kb() {
 	[ "$(records 'select(.type == "service")' | wc -l)" -lt 150 ]
 	assert_equal "$(records 'select(.type == "start").snapshot' | tail -n 1)" \
 		"$(records 'select(.type == "synced").snapshot' | tail -n 1)"
-	kill "$(<"$T/reader.pid")"
 	# Deregistration alone is nothing to warn of, however often it is looked at.
 	refute_match "$(cat "$T/watch.err")" 'level=(warn|error)'
+	kill "$(<"$T/reader.pid")"
 }
 
 # --- signals
