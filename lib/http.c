@@ -97,6 +97,10 @@ static void finish(struct http_call *c, CURLcode result)
 		.easy = c->easy,
 	};
 
+	/* Only on_body() makes this one, and libcurl writes its own words over ours. */
+	if (result == CURLE_WRITE_ERROR)
+		snprintf(c->error, sizeof(c->error), "the answer is longer than %zu bytes",
+			c->body.max_bytes);
 	if (result != CURLE_OK)
 		reply.error = c->error[0] != '\0' ? c->error : curl_easy_strerror(result);
 	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &reply.status);
@@ -271,12 +275,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
 {
 	struct http_call *c = arg;
 
-	if (buf_add(&c->body, data, size * count) < 0) {
-		snprintf(c->error, sizeof(c->error), "the answer is longer than %zu bytes",
-			c->body.max_bytes);
-		return 0;
-	}
-	return size * count;
+	return buf_add(&c->body, data, size * count) == 0 ? size * count : 0;
 }
 
 static struct http_call *call_new(struct http *h)
