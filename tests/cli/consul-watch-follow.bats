@@ -180,6 +180,28 @@ start() {
 	wait_for 13 said '.type == "status" and .state == "connected" and .counters.errors > 0'
 }
 
+# The examples of a manual page, each on one line.
+manual_examples() {
+	awk '/^\.Ed/ { if (json) print text; text = ""; open = json = 0 }
+		open { if (text == "") json = /^\{"/; text = text $0 }
+		/^\.Bd -literal/ { open = 1 }' "$REPO/docs/meshpipe-records.5"
+}
+
+@test "records have the fields that the manual shows" {
+	local type fields='keys - ["last", "error"] + (.instances[0]? // {} | keys) + (.counters // {} | keys)'
+	start --gone-after 0
+	fake_gone web
+	wait_for 5 wrote 1 '.type == "gone"'
+	for type in start service gone synced status; do
+		assert_equal "$(records "select(.type == \"$type\") | $fields" | sort -r | head -n 1)" \
+			"$(manual_examples | jq -c "select(.type == \"$type\") | $fields" | sort -r | head -n 1)"
+	done
+	# The one without instances has what is left of the last.
+	assert_equal "$(records 'select(.instances == []) | [keys, .last | keys]')" \
+		"$(manual_examples | jq -c 'select(.instances == []) | [keys, .last | keys]')"
+	[ "$(manual_examples | jq -r .type | sort -u | wc -l)" -eq 8 ]
+}
+
 # --- the budget of connections
 
 # under_load SERVICES CONNECTIONS: all are said, and at no time are there more connections.
