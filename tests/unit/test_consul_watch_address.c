@@ -10,24 +10,23 @@ static void addresses_in_every_form(void **state UNUSED)
 {
 	static const struct {
 		const char *text;
-		bool force_tls;
+		bool force_tls, tls;
 		const char *base_url, *socket;
-		bool tls;
 	} rows[] = {
-		{ "127.0.0.1:8500", false, "http://127.0.0.1:8500", NULL, false },
-		{ "127.0.0.1:8500", true, "https://127.0.0.1:8500", NULL, true },
-		{ "consul", false, "http://consul", NULL, false },
-		{ "http://consul:8500", false, "http://consul:8500", NULL, false },
+		{ "127.0.0.1:8500", false, false, "http://127.0.0.1:8500", NULL },
+		{ "127.0.0.1:8500", true, true, "https://127.0.0.1:8500", NULL },
+		{ "consul", false, false, "http://consul", NULL },
+		{ "http://consul:8500", false, false, "http://consul:8500", NULL },
 		/* Consul's own client: the scheme does not take CONSUL_HTTP_SSL back. */
-		{ "http://consul:8500", true, "https://consul:8500", NULL, true },
-		{ "https://consul:8501", false, "https://consul:8501", NULL, true },
-		{ "https://consul", true, "https://consul", NULL, true },
-		{ "[::1]:8500", false, "http://[::1]:8500", NULL, false },
-		{ "http://consul:8500/", false, "http://consul:8500", NULL, false },
-		{ "http://proxy/some/prefix//", false, "http://proxy/some/prefix", NULL, false },
-		{ "proxy:80/prefix", false, "http://proxy:80/prefix", NULL, false },
-		{ "unix:///run/consul.sock", false, "http://127.0.0.1", "/run/consul.sock", false },
-		{ "unix:///run/a b", true, "http://127.0.0.1", "/run/a b", false },
+		{ "http://consul:8500", true, true, "https://consul:8500", NULL },
+		{ "https://consul:8501", false, true, "https://consul:8501", NULL },
+		{ "https://consul", true, true, "https://consul", NULL },
+		{ "[::1]:8500", false, false, "http://[::1]:8500", NULL },
+		{ "http://consul:8500/", false, false, "http://consul:8500", NULL },
+		{ "http://proxy/some/prefix//", false, false, "http://proxy/some/prefix", NULL },
+		{ "proxy:80/prefix", false, false, "http://proxy:80/prefix", NULL },
+		{ "unix:///run/consul.sock", false, false, "http://127.0.0.1", "/run/consul.sock" },
+		{ "unix:///run/a b", true, false, "http://127.0.0.1", "/run/a b" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

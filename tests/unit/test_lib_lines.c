@@ -263,7 +263,6 @@ static void closing_inside_a_callback_stops_it(void **state UNUSED)
 	for (int after = 1; after <= 4; after++) {
 		struct seen s;
 		int fd = file_with(text, strlen(text));
-		cleanup_free char *expected = NULL;
 
 		start(&s, fd);
 		s.close_after = after;

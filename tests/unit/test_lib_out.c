@@ -66,23 +66,22 @@ static void finish(struct writer *w)
 
 static void on_time_out(uv_timer_t *timer)
 {
-	bool *late = timer->data;
-
-	*late = true;
+	timer->data = NULL;
 }
 
 /* Runs the loop for that time; returns how often it woke. */
 static int turns_in(struct writer *w, uint64_t ms)
 {
 	uv_timer_t timer;
-	bool late = false;
 	int turns = 0;
 
 	uv_timer_init(&w->loop, &timer);
-	timer.data = &late;
+	timer.data = w;
 	uv_timer_start(&timer, on_time_out, ms, 0);
-	for (; !late; turns++)
+	while (timer.data != NULL) {
 		uv_run(&w->loop, UV_RUN_ONCE);
+		turns++;
+	}
 	uv_close((uv_handle_t *)&timer, NULL);
 	uv_run(&w->loop, UV_RUN_NOWAIT);
 	return turns;
