@@ -79,6 +79,7 @@ struct watch {
 	enum watch_state state;
 	char error[640];
 	struct backoff backoff;
+	int64_t lost_ms; /* when the catalogue could not be read, the last time */
 	uv_timer_t list_timer, due_timer, tick_timer, deadline_timer;
 	unsigned open_timers; /* closing the watch waits for them */
 

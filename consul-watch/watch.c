@@ -103,6 +103,7 @@ void watch_lose(struct watch *w, const struct consul_answer *answer)
 {
 	w->counters.errors++;
 	w->list_index = 0;
+	w->lost_ms = steady_ms();
 	services_pause(w);
 	if (!w->config.once || w->config.timeout_ms > 0)
 		set_state(w,
@@ -210,6 +211,15 @@ static void take_missing(struct watch *w, jv names, bool confirmed)
 		watch_confirm(w);
 }
 
+/*
+ * What was asked before the catalogue was lost does not tell that it is back: a
+ * query that stood when its token was deleted still ends with 200 and the old list.
+ */
+static bool is_from_before(const struct watch *w, const struct consul_answer *answer)
+{
+	return steady_ms() - answer->elapsed_ms < w->lost_ms;
+}
+
 /* True when the answer is a list that can be believed. */
 static bool take_list(struct watch *w, const struct consul_answer *answer, bool confirmed)
 {
@@ -227,6 +237,10 @@ static bool take_list(struct watch *w, const struct consul_answer *answer, bool 
 		snprintf(bad.error, sizeof(bad.error), "%s", why);
 	if (bad.outcome != CONSUL_OK) {
 		watch_lose(w, &bad);
+		return false;
+	}
+	if (!was_connected && is_from_before(w, answer)) {
+		watch_later(w, 0);
 		return false;
 	}
 	if (!w->have_list) {
