@@ -117,8 +117,9 @@ static void a_file_over_the_limit_is_not_read(void **state UNUSED)
 
 static void sizes_of_nothing_give_memory(void **state UNUSED)
 {
-	cleanup_free char *a = xcalloc(0, 8);
-	cleanup_free char *b = xrealloc(NULL, 0, 0);
+	size_t none = strlen("");
+	cleanup_free char *a = xcalloc(none, 8);
+	cleanup_free char *b = xrealloc(NULL, none, none);
 	cleanup_free char *c = xstrndup("abc", 2);
 	cleanup_free char *d = xasprintf("%s-%d", "x", 7);
 
@@ -141,7 +142,7 @@ static void without_memory_the_process_ends_with_71(void **state UNUSED)
 		if (freopen("/dev/null", "w", stderr) == NULL)
 			_exit(1);
 		p = xrealloc(NULL, SIZE_MAX / 2, 4);
-		_exit(p != NULL);
+		_exit(p != NULL ? 1 : 0);
 	}
 	waitpid(pid, &status, 0);
 	assert_true(WIFEXITED(status));
