@@ -117,14 +117,17 @@ static void a_file_over_the_limit_is_not_read(void **state UNUSED)
 
 static void sizes_of_nothing_give_memory(void **state UNUSED)
 {
-	size_t none = strlen("");
-	cleanup_free char *a = xcalloc(none, 8);
-	cleanup_free char *b = xrealloc(NULL, none, none);
+	static const size_t sizes[] = { 8, 0 };
 	cleanup_free char *c = xstrndup("abc", 2);
 	cleanup_free char *d = xasprintf("%s-%d", "x", 7);
 
-	assert_non_null(a);
-	assert_non_null(b);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		cleanup_free char *a = xcalloc(sizes[i], sizes[i]);
+		cleanup_free char *b = xrealloc(NULL, sizes[i], sizes[i]);
+
+		assert_non_null(a);
+		assert_non_null(b);
+	}
 	assert_string_equal(c, "ab");
 	assert_string_equal(d, "x-7");
 }
