@@ -1,6 +1,7 @@
 /*
  * mesh-map: change records in, desired sets out, by jq programs that users own.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -48,12 +49,19 @@ struct session {
 	struct mapping_options options;
 	struct stream stream;
 	struct lines *lines;
-	uv_signal_t hangup;
 	uv_poll_t reader; /* of our output; in use only when has_reader */
 	bool has_reader;
 	bool ended;
 	struct err err;
 };
+
+/*
+ * Set by the signal itself: libuv hands signals out after all input, so that the
+ * records that consul-watch says again, told by the same SIGHUP a moment later, would
+ * still meet the old programs.
+ */
+static volatile sig_atomic_t hung_up;
+static uv_async_t hangup;
 
 static void end(struct session *s, const struct err *err)
 {
@@ -63,9 +71,46 @@ static void end(struct session *s, const struct err *err)
 	if (err != NULL)
 		s->err = *err;
 	lines_close(s->lines);
-	uv_close((uv_handle_t *)&s->hangup, NULL);
+	signal(SIGHUP, SIG_IGN);
+	uv_close((uv_handle_t *)&hangup, NULL);
 	if (s->has_reader)
 		uv_close((uv_handle_t *)&s->reader, NULL);
+}
+
+static void reload(struct session *s)
+{
+	struct err err = ERR_INIT;
+	struct mapping *fresh = mapping_open(&s->options, &err);
+
+	if (fresh == NULL) {
+		log_error("not loaded anew, the old programs stay", "error", err.msg);
+		return;
+	}
+	mapping_close(s->stream.mapping);
+	s->stream.mapping = fresh;
+	log_info("programs and configuration loaded anew");
+}
+
+static void reload_if_told(struct session *s)
+{
+	if (hung_up && !s->ended) {
+		hung_up = 0;
+		reload(s);
+	}
+}
+
+static void on_signal(int number UNUSED)
+{
+	int saved = errno;
+
+	hung_up = 1;
+	uv_async_send(&hangup);
+	errno = saved;
+}
+
+static void on_hangup(uv_async_t *async)
+{
+	reload_if_told(async->data);
 }
 
 static void on_line(void *handle, const char *text, size_t len)
@@ -73,6 +118,7 @@ static void on_line(void *handle, const char *text, size_t len)
 	struct session *s = handle;
 	struct err err = ERR_INIT;
 
+	reload_if_told(s);
 	if (!s->ended && stream_line(&s->stream, text, len, &err) < 0)
 		end(s, &err);
 }
@@ -91,21 +137,6 @@ static void on_end(void *handle, const struct err *err)
 {
 	on_idle(handle);
 	end(handle, err);
-}
-
-static void on_hangup(uv_signal_t *signal, int number UNUSED)
-{
-	struct session *s = signal->data;
-	struct err err = ERR_INIT;
-	struct mapping *fresh = mapping_open(&s->options, &err);
-
-	if (fresh == NULL) {
-		log_error("not loaded anew, the old programs stay", "error", err.msg);
-		return;
-	}
-	mapping_close(s->stream.mapping);
-	s->stream.mapping = fresh;
-	log_info("programs and configuration loaded anew");
 }
 
 static void on_reader(uv_poll_t *poll, int status, int events)
@@ -142,14 +173,15 @@ static int flow(struct session *s, struct err *err)
 	const struct lines_handler handler = {
 		.on_line = on_line, .on_end = on_end, .on_idle = on_idle, .arg = s
 	};
+	const struct sigaction on_hup = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
 
 	uv_loop_init(&s->loop);
 	s->lines = lines_open(&s->loop, STDIN_FILENO, LINES_MAX_BYTES, &handler, err);
 	if (s->lines == NULL)
 		return -1;
-	uv_signal_init(&s->loop, &s->hangup);
-	s->hangup.data = s;
-	uv_signal_start(&s->hangup, on_hangup, SIGHUP);
+	uv_async_init(&s->loop, &hangup, on_hangup);
+	hangup.data = s;
+	sigaction(SIGHUP, &on_hup, NULL);
 	watch_reader(s);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&s->loop);
