@@ -54,6 +54,19 @@ versions=(1.8.7 1.20.5)
 	done
 }
 
+@test "a client agent speaks for the server that it joined" {
+	for version in "${versions[@]}"; do
+		need_consul "$version"
+		CONSUL_DIR=$T/consul-$version
+		consul_start "$version"
+		register_students
+		CONSUL_HTTP_ADDR=$("$REPO/tests/peers/consul" start "$T/consul-client-$version" \
+			--version "$version" --join "$CONSUL_DIR" --owner "$$" 3>&-)
+		assert_equal "$(consul_api GET /v1/agent/self | jq .Config.Server)" false
+		assert_equal "$(consul_api GET /v1/catalog/service/student-service | jq length)" 3
+	done
+}
+
 @test "it ends with its owner, however that ends, also after a restart" {
 	need_consul
 	spawn owner sleep 300
