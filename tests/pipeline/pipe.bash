@@ -20,10 +20,15 @@ teardown_file() {
 	[ -z "${CONSUL_DIR-}" ] || consul_do stop
 }
 
-setup() {
+# A file that sets up more calls this from its own setup.
+setup() { pipe_setup; }
+
+pipe_setup() {
 	common_setup
 	CONSUL_HTTP_ADDR=$(<"$CONSUL_DIR/addr")
 	export CONSUL_HTTP_ADDR
+	# A test that failed may have left it in any state.
+	consul_api GET /v1/status/leader >/dev/null 2>&1 || { consul_do kill && consul_do start; }
 	deregister_all
 	D=$T/manifests
 	# The pauses of a restart are tested elsewhere.
@@ -40,13 +45,12 @@ start_pipe() {
 
 # It ends as it should, without complaints, and nobody is left of its session.
 stop_pipe() {
-	local lines
-	lines=$(wc -l <"$T/meshpipe.err")
+	mark
 	kill "$(<"$T/meshpipe.pid")"
 	wait_exit meshpipe
 	assert_status 0
 	nobody_left
-	refute_match "$(tail -n "+$((lines + 1))" "$T/meshpipe.err")" 'level=(warn|error)'
+	refute_match "$(logged_since)" 'level=(warn|error)'
 }
 
 nobody_left() {
@@ -71,9 +75,23 @@ synced_again() { # COUNT: more often than that
 	[ "$(count_synced)" -gt "$1" ]
 }
 
-# Words of the log of whoever, level warn and above.
-warned() {
+# Somebody has said this, at level warn or error.
+warned() { # REGEX
 	has_line "$T/meshpipe.err" "level=(warn|error) .*$1"
+}
+
+# What follows is told apart from what was said before.
+mark() {
+	marked=$(wc -l <"$T/meshpipe.err")
+}
+
+logged_since() {
+	tail -n "+$((marked + 1))" "$T/meshpipe.err"
+}
+
+# So many lines since the mark match.
+said() { # COUNT REGEX
+	[ "$(logged_since | grep -cE -- "$2")" -eq "$1" ]
 }
 
 # --- what Consul says, and what the directory says

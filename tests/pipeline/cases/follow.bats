@@ -164,8 +164,15 @@ has_no_endpoint() { # SERVICE
 	take_picture now
 	assert_equal "$(touched after now)" ''
 
+	# Mended: nothing that is said because of the signal meets the old program, also when mesh-map
+	# gets to it later than to what consul-watch then says.
 	echo empty >"$T/mine.jq"
+	busy=$(pid_of mesh-map)
+	mark
+	kill -STOP "$busy"
 	kill -HUP "$(<"$T/meshpipe.pid")"
+	wait_for 20 said 1 '^consul-watch: .*msg=synced'
+	kill -CONT "$busy"
 	right
 	stop_pipe
 }
@@ -195,7 +202,7 @@ bulk_one() { # NUMBER VERSION
 	start_pipe --max-conns 8
 	right
 	watch=$(pid_of consul-watch)
-	for number in 1 11 21 31; do
+	for number in 1 40; do
 		changes "changed many-$number WorkloadEntry 10.20.$number.1" -- bulk_one "$number" v2
 		bulk_one "$number" v3
 		until grep -q 'version: v3' "$D/dc1/many-$number.yaml"; do
@@ -237,12 +244,12 @@ bulk_one() { # NUMBER VERSION
 	for program in mesh-map k8s-apply; do
 		stopped=$(pid_of "$program")
 		kill -STOP "$stopped"
-		for version in 1 2 3 4; do
-			bulk 30 20 "version=$program$version"
+		for version in 1 2 3; do
+			bulk 20 20 "version=$program$version"
 		done
 		kill -CONT "$stopped"
 		right
 	done
-	assert_match "$(<"$D/dc1/many-30.yaml")" 'version: k8s-apply4'
+	assert_match "$(<"$D/dc1/many-20.yaml")" 'version: k8s-apply3'
 	stop_pipe
 }

@@ -1,4 +1,5 @@
 # Runs that end by themselves: what they make, what they leave alone, how they fail.
+# shellcheck disable=SC2154 # some variables come from pipe.bash
 load pipe
 
 # The three as a user types them; sets $output (results), $stderr and $status.
@@ -134,6 +135,7 @@ object() { # KIND JQ-FILTER
 	two=$("$REPO/tests/peers/consul" start "$T/consul-2" --version "$consul_version" --owner "$$" \
 		-- -datacenter dc2 3>&-)
 	both() {
+		# shellcheck disable=SC2016 # the words are arguments
 		run --separate-stderr bash -o pipefail -c '{ consul-watch --once --http-addr "$1" &&
 			consul-watch --once --http-addr "$2"; } | mesh-map --config "$3" | k8s-apply --dir "$0"' \
 			"$D" "$one" "$two" "$T/config.yaml"
