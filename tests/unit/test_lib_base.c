@@ -122,6 +122,7 @@ static void sizes_of_nothing_give_memory(void **state UNUSED)
 	cleanup_free char *d = xasprintf("%s-%d", "x", 7);
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		/* cppcheck-suppress invalidFunctionArg */
 		cleanup_free char *a = xcalloc(sizes[i], sizes[i]);
 		cleanup_free char *b = xrealloc(NULL, sizes[i], sizes[i]);
 
