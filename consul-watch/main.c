@@ -259,6 +259,7 @@ int main(int argc, char **argv)
 	struct app app = { .err = &err };
 	int first, rc = -1;
 
+	hold_std_fds();
 	log_init(program.name);
 	signal(SIGPIPE, SIG_IGN);
 	first = opt_parse(&program, argc, argv, &err);

@@ -57,6 +57,13 @@ char *xasprintf(const char *fmt, ...)
 	return n >= 0 ? s : die_no_memory();
 }
 
+void hold_std_fds(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) < 0)
+			return;
+}
+
 static int64_t clock_ms(clockid_t clock)
 {
 	struct timespec ts;

@@ -55,6 +55,13 @@ static inline void base_fclosep(FILE **f)
 #define cleanup_close __attribute__((cleanup(base_closep)))
 #define cleanup_file  __attribute__((cleanup(base_fclosep)))
 
+/*
+ * For the start of main(): where stdin, stdout or stderr is closed, something
+ * that only reads takes its place, or the next file or socket would, and our
+ * output would go there (libuv aborts on it). Writing still fails, with EBADF.
+ */
+void hold_std_fds(void);
+
 /* Steady clock, for every timer and pause; not related to the time of day. */
 int64_t steady_ms(void);
 

@@ -255,17 +255,26 @@ is_connected() {
 }
 
 @test "an agent that comes back with an older catalogue is not believed until it is sure" {
+	local half
 	start
+	fake_service web '[{"port": 1}, {"port": 2}]'
+	wait_for 5 ports_are web '[1,2]'
+	half=$(curl -s "$CONSUL_HTTP_ADDR/v1/health/service/web" | jq '[.[0]]')
 	fake_rule '{"path": ".", "drop": true}'
 	wait_for 5 warned 'cannot reach consul'
-	# It replays its log: it has no web yet, and says so to everybody who does not insist.
-	fake_rule '{"path": "health/service/web\\?(stale)?(&|$)", "body": "[]", "headers": {"X-Consul-Index": "5"}}'
-	fake_rule '{"path": "services\\?(stale)?(&|$)", "body": "{\"consul\": [], \"api\": []}", "headers": {"X-Consul-Index": "5"}}'
+	# It replays its log: it has half of web and no api yet, and says so to who does not insist.
+	fake_rule "$(jq -n --arg body "$half" '{path: "service/web\\?(stale)?(&|$)", body: $body,
+		headers: {"X-Consul-Index": "5"}}')"
+	fake_rule '{"path": "services\\?(stale)?(&|$)", "body": "{\"consul\": [], \"web\": []}", "headers": {"X-Consul-Index": "5"}}'
+	fake_rule '{"path": "service/api\\?(stale)?(&|$)", "body": "[]", "headers": {"X-Consul-Index": "5"}}'
+	mark
 	fake DELETE /rules?first >/dev/null
 	wait_for 5 is_connected
 	stays 1 nothing_lost
+	[ -z "$(new_records | jq -c 'select(.service == "web" and (.instances | length) < 2)')" ]
 	fake_heal
-	changes web 2
+	changes web 3
+	changes api 4
 	nothing_lost
 }
 

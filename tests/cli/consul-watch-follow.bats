@@ -80,6 +80,17 @@ start() {
 	wait_for 5 ports_are web '[9]'
 }
 
+@test "an answer that is older than what was read meanwhile is not said" {
+	start --wait 2s
+	# The index stays, and the query that stands will end with what was when it began.
+	fake PUT '/service/web?quiet' '[{"port": 9}]' >/dev/null
+	kill -HUP "$(watch_pid)"
+	wait_for 2 ports_are web '[9]'
+	wait_for 5 lines_are "$T/fake/requests" 'service/web\?.*index=' 2
+	stays 0.5 ports_are web '[9]'
+	lines_are "$T/watch.out" '"service":"web"' 2
+}
+
 @test "a restored snapshot is seen at once, not when the wait ends" {
 	local streaming port=2 round=0
 	start --wait 30s --gone-after 0

@@ -247,6 +247,17 @@ once() {
 	assert_match "$stderr" 'cannot write output: No space left'
 }
 
+@test "a closed stdout is 74, a closed stderr or stdin no harm" {
+	fake_start
+	fake_service web '[{}]'
+	once bash -c 'consul-watch --once >&-'
+	assert_status 74
+	assert_match "$stderr" 'cannot write output: Bad file descriptor'
+	once bash -c 'consul-watch --once 2>&- <&-'
+	assert_status 0
+	assert_equal "$(jq -r .type <<<"$output" | tr '\n' ' ')" 'start service synced '
+}
+
 # --- where and how Consul is asked
 
 header() { # NAME: of all requests, once each
