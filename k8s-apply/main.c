@@ -70,6 +70,7 @@ int main(int argc, char **argv)
 	struct err err = ERR_INIT;
 	int rest, status = -1;
 
+	hold_std_fds();
 	log_init(program.name);
 	signal(SIGPIPE, SIG_IGN);
 	rest = opt_parse(&program, argc, argv, &err);

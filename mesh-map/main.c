@@ -231,6 +231,7 @@ int main(int argc, char **argv)
 	struct err err = ERR_INIT;
 	int first;
 
+	hold_std_fds();
 	log_init("mesh-map");
 	signal(SIGPIPE, SIG_IGN);
 	first = opt_parse(&program, argc, argv, &err);
