@@ -78,6 +78,16 @@ versions=(1.8.7 1.20.5)
 	wait_for 15 eval "! alive $agent"
 }
 
+@test "it ends with its owner also when its folder has gone with that" {
+	need_consul
+	spawn owner sleep 300
+	"$REPO/tests/peers/consul" start "$T/consul" --version 1.8.7 --owner "$(<"$T/owner.pid")" 3>&-
+	agent=$(<"$T/consul/pid")
+	rm -rf "$T/consul"
+	kill -KILL "$(<"$T/owner.pid")"
+	wait_for 15 eval "! alive $agent"
+}
+
 @test "the helpers change what they say" {
 	need_consul
 	CONSUL_DIR=$T/consul
