@@ -122,9 +122,11 @@ spawn() {
 	SPAWNED+=("$name")
 }
 
-# One that has ended but that nobody has waited for has no command line.
+# One that has ended but that nobody has waited for is not. (Its command line would not tell: one
+# that is just being started has none either.)
 alive() { # PID
-	IFS= read -r -d '' _ 2>/dev/null <"/proc/$1/cmdline"
+	local stat
+	{ IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null && [[ ${stat##*) } != [ZX]* ]]
 }
 
 ended() { # NAME
