@@ -20,6 +20,15 @@ teardown_file() {
 	[ -z "${CONSUL_DIR-}" ] || consul_do stop
 }
 
+teardown() {
+	local config
+	stop_spawned
+	for config in "$T"/*/config.json; do
+		[ ! -e "$config" ] || "$REPO/tests/peers/consul" stop "${config%/*}" 3>&-
+	done
+	common_teardown
+}
+
 # A file that sets up more calls this from its own setup.
 setup() { pipe_setup; }
 

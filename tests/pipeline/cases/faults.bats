@@ -174,7 +174,6 @@ later_changes() {
 	right
 	stop_audit
 	stop_pipe
-	"$REPO/tests/peers/consul" stop "$T/client" 3>&-
 }
 
 # --- access control
@@ -256,5 +255,4 @@ loses() {
 	right
 	stop_audit
 	stop_pipe
-	consul_do stop
 }

@@ -167,7 +167,6 @@ object() { # KIND JQ-FILTER
 	assert_status 0
 	take_picture after
 	assert_equal "$(touched before after)" dc1/student-service.yaml
-	"$REPO/tests/peers/consul" stop "$T/consul-2" 3>&-
 }
 
 @test "many services vanish at once: held and said, all else goes on, a person releases them" {
