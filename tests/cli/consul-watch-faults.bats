@@ -254,6 +254,18 @@ is_connected() {
 	wrote 2 '.type == "synced" and .services == 2'
 }
 
+@test "that a service is gone is not believed before a consistent list agrees" {
+	start
+	# A server that lags has lost api from its list, and its instances are hidden at the moment.
+	fake_rule '{"path": "service/api", "body": "[]"}'
+	fake_rule '{"path": "services\\?stale", "body": "{\"consul\": [], \"web\": []}", "headers": {"X-Consul-Index": "@next"}}'
+	wait_for 5 has_line "$T/fake/requests" 'services\?consistent'
+	stays 1 nothing_lost
+	fake_heal
+	changes api 4
+	nothing_lost
+}
+
 @test "an agent that comes back with an older catalogue is not believed until it is sure" {
 	local half
 	start
