@@ -59,9 +59,14 @@ char *xasprintf(const char *fmt, ...)
 
 void hold_std_fds(void)
 {
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) < 0)
-			return;
+	int fd;
+
+	/* The lowest free number is what open() gives; the first above the three is given back. */
+	do
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
 }
 
 static int64_t clock_ms(clockid_t clock)
