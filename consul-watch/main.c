@@ -220,6 +220,8 @@ static int check_options(int first, int argc, char **argv, struct err *err)
 	if (first < argc)
 		return err_set(
 			err, EXIT_USAGE, "unexpected argument '%s' (see --help)", argv[first]);
+	if (arg.source != NULL && *arg.source == '\0')
+		return err_set(err, EXIT_USAGE, "option '--source': the name is empty");
 	if (arg.stale && arg.consistent)
 		return err_set(
 			err, EXIT_USAGE, "options '--stale' and '--consistent' exclude each other");
@@ -262,6 +264,7 @@ int main(int argc, char **argv)
 	hold_std_fds();
 	log_init(program.name);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN); /* until there is something to load anew */
 	first = opt_parse(&program, argc, argv, &err);
 	if (first >= 0 && check_options(first, argc, argv, &err) == 0 &&
 		curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) {

@@ -127,6 +127,31 @@ static bool is_of_the_past(struct service *s, const struct consul_answer *answer
 	return true;
 }
 
+/*
+ * A token that lost rights makes an answer shorter, and a read says so (since
+ * 1.11; a stream never does). So a shorter answer is settled by a read, and one
+ * that is filtered now and was not before is not believed.
+ */
+static bool is_hidden(struct service *s, const struct consul_answer *answer, bool was_read)
+{
+	int count = jvx_length(answer->body);
+
+	if (count == 0 || count >= s->count || (was_read && (!answer->filtered || s->filtered)))
+		return false;
+	if (!was_read) {
+		service_read(s);
+		return true;
+	}
+	if (!s->troubled)
+		log_warn("consul hides instances of a service now, it keeps its last state; "
+			 "was the token's policy changed?",
+			"service", s->name);
+	s->troubled = true;
+	service_come_back(s, pause_ms(s), true);
+	watch_confirm(s->watch);
+	return true;
+}
+
 /* Returns false when the answer settled nothing. */
 static bool take(struct service *s, const struct consul_answer *answer, bool was_read)
 {
@@ -140,9 +165,14 @@ static bool take(struct service *s, const struct consul_answer *answer, bool was
 	}
 	if (is_of_the_past(s, answer, was_read))
 		return false;
+	if (is_hidden(s, answer, was_read))
+		return false;
 	if (jvx_length(answer->body) == 0 && !believe_empty(s, was_read))
 		return false;
 	s->taken_index = answer->index;
+	s->count = jvx_length(answer->body);
+	if (was_read)
+		s->filtered = answer->filtered;
 	if (s->troubled)
 		log_info("the service can be read again", "service", s->name);
 	s->troubled = false;

@@ -1,9 +1,12 @@
 /* What the records are about: the name of the source and its scope. */
 
+#include <string.h>
+
 #include "consul-watch/state.h"
 #include "lib/buf.h"
 
-#define MAX_SCOPE_BYTES	 4096
+/* More than a command line holds. */
+#define MAX_SCOPE_BYTES	 (16u << 20)
 #define SELF_PATH	 "/v1/agent/self"
 #define DATACENTERS_PATH "/v1/catalog/datacenters"
 
@@ -13,10 +16,25 @@ static int add_words(struct buf *scope, const char *what, const char *name)
 	return name != NULL ? buf_addf(scope, ", %s %s", what, name) : 0;
 }
 
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* In quotes where it could be taken for two. */
+static int add_pattern(struct buf *scope, const char *pattern)
+{
+	cleanup_jv jv quoted = jv_dump_string(jv_string(pattern), 0);
+	bool bare = *pattern != '\0' && strpbrk(pattern, " \"\\") == NULL;
+
+	return buf_addf(scope, " %s", bare ? pattern : jv_string_value(quoted));
+}
+
 static char *describe_scope(const struct watch *w, const char *datacenter)
 {
 	cleanup_buf struct buf scope;
 	const struct opt_list *patterns = &w->config.services;
+	cleanup_free const char **sorted = xcalloc(patterns->count, sizeof(*sorted));
 	int rc;
 
 	buf_init(&scope, MAX_SCOPE_BYTES);
@@ -28,8 +46,11 @@ static char *describe_scope(const struct watch *w, const char *datacenter)
 		rc = add_words(&scope, "partition", w->config.partition);
 	if (rc == 0)
 		rc = buf_adds(&scope, patterns->count > 0 ? ", services" : ", all services");
+	if (patterns->count > 0)
+		memcpy(sorted, patterns->item, patterns->count * sizeof(*sorted));
+	qsort(sorted, patterns->count, sizeof(*sorted), compare_texts);
 	for (size_t i = 0; i < patterns->count && rc == 0; i++)
-		rc = buf_addf(&scope, " %s", patterns->item[i]);
+		rc = add_pattern(&scope, sorted[i]);
 	return xstrdup(buf_str(&scope));
 }
 

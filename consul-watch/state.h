@@ -28,6 +28,8 @@ struct service {
 
 	/* What Consul says. */
 	bool listed;   /* in the list of services */
+	int count;     /* entries of the content that was taken last */
+	bool filtered; /* by ACLs, when it was read last */
 	bool left_out; /* nothing but proxies and the like */
 	bool unwatchable;
 	bool troubled;	      /* its reads fail, and that was said */

@@ -80,6 +80,15 @@ static void set_state(struct watch *w, enum watch_state state, const char *error
 		say_status(w);
 }
 
+/* It may have been rotated: the file has the new one before or after the old one is revoked. */
+static void reload_token(struct watch *w, const struct consul_answer *answer)
+{
+	struct err err = ERR_INIT;
+
+	if (answer->outcome == CONSUL_REFUSED && consul_reload_token(w->consul, &err) < 0)
+		log_debug("cannot read the token again", "error", err.msg);
+}
+
 void watch_failed(struct watch *w, const struct consul_answer *answer)
 {
 	struct err err = ERR_INIT;
@@ -104,6 +113,7 @@ void watch_lose(struct watch *w, const struct consul_answer *answer)
 	w->counters.errors++;
 	w->list_index = 0;
 	w->lost_ms = steady_ms();
+	reload_token(w, answer);
 	services_pause(w);
 	if (!w->config.once || w->config.timeout_ms > 0)
 		set_state(w,

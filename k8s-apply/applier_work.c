@@ -103,12 +103,22 @@ static void on_warning(void *arg UNUSED, const char *text)
 
 static void look_frozen(struct applier *a)
 {
-	bool frozen = dir_control_is_frozen(control(a));
+	bool frozen = dir_control_is_lost(control(a)) || dir_control_is_frozen(control(a));
 
-	if (frozen != a->frozen)
+	if (frozen != a->frozen && !dir_control_is_lost(control(a)))
 		log_warn(frozen ? "frozen: nothing is written" : "no longer frozen");
 	a->frozen = frozen;
 	plan_freeze(a->plan, frozen);
+}
+
+static void look_lost(struct applier *a)
+{
+	struct err err = ERR_INIT;
+
+	if (!dir_control_is_lost(control(a)))
+		return;
+	err_set(&err, EXIT_SYSTEM, "'%s' was removed while it was written to", a->config->dir);
+	applier_fail(a, &err);
 }
 
 static void arm_timer(struct applier *a)
@@ -149,6 +159,7 @@ void applier_pump(struct applier *a)
 			dir_flush(a->dir);
 	} while (count > 0);
 	arm_timer(a);
+	look_lost(a);
 }
 
 /* A hold is said when it begins; more may have come to it since. */

@@ -160,6 +160,13 @@ int dir_control_remember(
 	return 0;
 }
 
+bool dir_control_is_lost(const struct dir_control *c)
+{
+	struct stat st;
+
+	return c->lock >= 0 && fstat(c->lock, &st) == 0 && st.st_nlink == 0;
+}
+
 bool dir_control_is_frozen(const struct dir_control *c)
 {
 	return access(c->freeze_path, F_OK) == 0;

@@ -43,6 +43,9 @@ int dir_control_remember(
 
 bool dir_control_is_frozen(const struct dir_control *c);
 
+/* The lock was removed, with the directory perhaps: another writer may have made its own. */
+bool dir_control_is_lost(const struct dir_control *c);
+
 /* 1 and the number, 0 when there is none, -1 when it is no number. */
 int dir_control_approval(const struct dir_control *c, uint64_t *ret, struct err *err) NODISCARD;
 void dir_control_drop_approval(const struct dir_control *c);

@@ -73,6 +73,7 @@ int main(int argc, char **argv)
 	hold_std_fds();
 	log_init(program.name);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN); /* until there is something to load anew */
 	rest = opt_parse(&program, argc, argv, &err);
 	if (rest >= 0 && check_arguments(rest, argc, argv, &err) == 0)
 		status = applier_run(&arg, &err);

@@ -83,7 +83,7 @@ static void wait_for_room(struct out *o)
 		uv_poll_start(&o->poll, events, on_poll);
 }
 
-static bool is_broken(int fd)
+bool out_is_broken(int fd)
 {
 	struct pollfd p = { .fd = fd };
 
@@ -94,7 +94,7 @@ static void on_poll(uv_poll_t *poll, int status, int events UNUSED)
 {
 	struct out *o = poll->data;
 
-	if (status < 0 || is_broken(o->fd)) {
+	if (status < 0 || out_is_broken(o->fd)) {
 		fail(o, EPIPE);
 		return;
 	}

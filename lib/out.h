@@ -34,6 +34,9 @@ void out_line(struct out *o, const char *text);
 /* True from 64 KiB waiting on. */
 bool out_full(const struct out *o);
 
+/* Nobody will ever read from the other end of a pipe or socket. Does not wait. */
+bool out_is_broken(int fd);
+
 /* Bytes that wait to be written. */
 size_t out_pending(const struct out *o);
 

@@ -10,6 +10,7 @@
 #include "lib/lines.h"
 #include "lib/log.h"
 #include "lib/opt.h"
+#include "lib/out.h"
 #include "mesh-map/stream.h"
 
 static struct {
@@ -139,12 +140,12 @@ static void on_end(void *handle, const struct err *err)
 	end(handle, err);
 }
 
-static void on_reader(uv_poll_t *poll, int status, int events)
+static void on_reader(uv_poll_t *poll, int status, int events UNUSED)
 {
 	struct err err = ERR_INIT;
 
 	/* The write end of a pipe without readers reports POLLERR, which libuv calls EBADF. */
-	if (status < 0 || (events & UV_DISCONNECT) != 0) {
+	if (status < 0 || out_is_broken(STDOUT_FILENO)) {
 		err_set(&err, EXIT_OUTPUT, "nobody reads our output");
 		end(poll->data, &err);
 	}
@@ -165,7 +166,7 @@ static void watch_reader(struct session *s)
 	if (!s->has_reader)
 		return;
 	s->reader.data = s;
-	uv_poll_start(&s->reader, UV_DISCONNECT, on_reader);
+	uv_poll_start(&s->reader, UV_PRIORITIZED, on_reader); /* see wait_for_room() in lib/out.c */
 }
 
 static int flow(struct session *s, struct err *err)
@@ -234,6 +235,7 @@ int main(int argc, char **argv)
 	hold_std_fds();
 	log_init("mesh-map");
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN); /* until there is something to load anew */
 	first = opt_parse(&program, argc, argv, &err);
 	if (first >= 0 && first < argc)
 		first = err_set(&err, EXIT_USAGE,

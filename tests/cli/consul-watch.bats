@@ -389,7 +389,7 @@ header() { # NAME: of all requests, once each
 	for name in web web-2 api db; do fake_service "$name" '[{}]'; done
 	once consul-watch --once --service 'web*' -s api
 	assert_equal "$(jq -r '.service // empty' <<<"$output" | sort)" $'api\nweb\nweb-2'
-	jq -se '.[0].scope == "consul datacenter dc1, services web* api" and .[-1].services == 3' <<<"$output"
+	jq -se '.[0].scope == "consul datacenter dc1, services api web*" and .[-1].services == 3' <<<"$output"
 	refute_match "$(fake_targets)" 'service/db'
 }
 
