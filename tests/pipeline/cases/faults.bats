@@ -3,7 +3,8 @@
 # shellcheck disable=SC2154 # some variables come from pipe.bash
 load pipe
 
-# Three services of two instances that nobody touches: what must never be missing.
+# Three services of two instances that nobody touches: what must never be missing, whatever happens
+# to other instances in the same files.
 register_steady() {
 	local n
 	for n in 1 2 3; do
@@ -13,13 +14,14 @@ register_steady() {
 	done
 }
 
-# One change of something else, without end: nodes, ports, tags, meta, checks come and go. Consul
-# may be away meanwhile.
+# One change of something else after another, without end: nodes, ports, tags, meta, checks come and
+# go. Consul may be away meanwhile.
 churn() { # SERVICES SEED
 	local service node
 	RANDOM=$2
 	while :; do
 		service=churn-$((RANDOM % $1 + 1)) node=$((RANDOM % 5 + 1))
+		[ $((RANDOM % 4)) -gt 0 ] || service=steady-$((RANDOM % 3 + 1))
 		case $((RANDOM % 10)) in
 		[0-4]) register_instance "churn-$node" "10.50.0.$node" "$service" $((8080 + RANDOM % 3)) \
 			tag=version=v$((RANDOM % 4)) meta.owner=$((RANDOM % 3)) status=passing ;;
@@ -75,6 +77,8 @@ is_replaced() { # PROGRAM PID
 		wait_for 20 last_said 'cannot reach consul, everything keeps its last state'
 		consul_do start
 		wait_for 30 last_said 'msg=connected'
+		register_instance vm-1 10.10.0.11 student-service 9098 tag="version=$end" status=passing
+		wait_for 30 grep -q "version: $end" "$D/dc1/student-service.yaml"
 	done
 	agent=$(<"$CONSUL_DIR/pid")
 	kill -STOP "$agent"
@@ -170,7 +174,7 @@ later_changes() {
 
 	consul_do start
 	CONSUL_HTTP_ADDR=$server register_instance vm-4 10.10.0.14 course-service 8080 status=passing
-	wait_for 30 test -e "$D/dc1/course-service.yaml"
+	CONSUL_HTTP_ADDR=$server register_instance vm-4 10.10.0.14 steady-2 8080 status=passing
 	right
 	stop_audit
 	stop_pipe

@@ -5,7 +5,7 @@ load pipe
 # The three as a user types them; sets $output (results), $stderr and $status.
 pipe_once() { # CONSUL-WATCH OPTIONS, MESH-MAP OPTIONS, K8S-APPLY OPTIONS: a string each
 	# shellcheck disable=SC2016 # the words are arguments
-	run --separate-stderr bash -o pipefail -c \
+	run --separate-stderr timeout -k 5 60 bash -o pipefail -c \
 		"consul-watch --once $1 | mesh-map $2 | k8s-apply --dir \"\$0\" $3" "$D"
 }
 
@@ -24,7 +24,7 @@ object() { # KIND JQ-FILTER
 @test "the example: one ServiceEntry, three WorkloadEntries; again, and no file is touched" {
 	register_students
 	# shellcheck disable=SC2016 # the words are arguments
-	run --separate-stderr bash -c 'consul-watch --once | mesh-map | k8s-apply --dir "$0"
+	run --separate-stderr timeout -k 5 60 bash -c 'consul-watch --once | mesh-map | k8s-apply --dir "$0"
 		echo "${PIPESTATUS[*]}"' "$D"
 	assert_match "$output" '^0 0 0$'
 	assert_equal "$(object ServiceEntry '[.spec.hosts, [.spec.ports[].number], (.spec.workloadSelector.labels | length)]')" \
@@ -136,7 +136,7 @@ object() { # KIND JQ-FILTER
 		-- -datacenter dc2 3>&-)
 	both() {
 		# shellcheck disable=SC2016 # the words are arguments
-		run --separate-stderr bash -o pipefail -c '{ consul-watch --once --http-addr "$1" &&
+		run --separate-stderr timeout -k 5 60 bash -o pipefail -c '{ consul-watch --once --http-addr "$1" &&
 			consul-watch --once --http-addr "$2"; } | mesh-map --config "$3" | k8s-apply --dir "$0"' \
 			"$D" "$one" "$two" "$T/config.yaml"
 	}
