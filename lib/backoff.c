@@ -12,6 +12,11 @@ static uint32_t random_u32(void)
 	return r;
 }
 
+int64_t backoff_jitter_ms(int64_t at_most_ms)
+{
+	return at_most_ms > 0 ? (int64_t)(random_u32() % ((uint64_t)at_most_ms + 1)) : 0;
+}
+
 int64_t backoff_next_ms(struct backoff *b)
 {
 	int64_t pause = b->min_ms;
@@ -21,7 +26,7 @@ int64_t backoff_next_ms(struct backoff *b)
 	if (pause > b->max_ms)
 		pause = b->max_ms;
 	b->failures++;
-	return pause - (int64_t)(random_u32() % ((uint64_t)pause / 2 + 1));
+	return pause - backoff_jitter_ms(pause / 2);
 }
 
 void backoff_reset(struct backoff *b)

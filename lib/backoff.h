@@ -16,6 +16,9 @@ struct backoff {
 /* The next pause: doubles from min_ms to max_ms with each failure, then takes off up to half of it. */
 int64_t backoff_next_ms(struct backoff *b);
 
+/* Any time from 0 to this: who was told to come back at one moment should not all do so. */
+int64_t backoff_jitter_ms(int64_t at_most_ms);
+
 /* After a success. */
 void backoff_reset(struct backoff *b);
 

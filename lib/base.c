@@ -1,5 +1,6 @@
 #include "lib/base.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -79,12 +80,24 @@ static int64_t clock_ms(clockid_t clock)
 
 int64_t steady_ms(void)
 {
-	return clock_ms(CLOCK_MONOTONIC);
+	return clock_ms(CLOCK_BOOTTIME);
 }
 
 int64_t wall_ms(void)
 {
 	return clock_ms(CLOCK_REALTIME);
+}
+
+char *str_trim(char *s)
+{
+	size_t len;
+
+	while (isspace((unsigned char)*s))
+		s++;
+	len = strlen(s);
+	while (len > 0 && isspace((unsigned char)s[len - 1]))
+		s[--len] = '\0';
+	return s;
 }
 
 bool str_starts(const char *s, const char *prefix)
@@ -116,6 +129,23 @@ bool parse_u64(const char *s, uint64_t max, uint64_t *ret)
 		return false;
 	*ret = v;
 	return true;
+}
+
+int write_all(int fd, const void *data, size_t len)
+{
+	const char *at = data;
+
+	while (len > 0) {
+		ssize_t n = write(fd, at, len);
+
+		if (n < 0 && errno != EINTR)
+			return -1;
+		if (n > 0) {
+			at += n;
+			len -= (size_t)n;
+		}
+	}
+	return 0;
 }
 
 char *read_whole_file(const char *path, size_t max_bytes, size_t *ret_len)

@@ -62,11 +62,17 @@ static inline void base_fclosep(FILE **f)
  */
 void hold_std_fds(void);
 
-/* Steady clock, for every timer and pause; not related to the time of day. */
+/*
+ * Steady clock, for every timer and pause; not related to the time of day. It goes on while the
+ * machine is suspended, as everybody else's does. (The loop's own timers do not: they come late.)
+ */
 int64_t steady_ms(void);
 
 /* Milliseconds since 1970, for the `at` of records only. */
 int64_t wall_ms(void);
+
+/* Cuts blanks off the end, and returns where the text begins. */
+char *str_trim(char *s);
 
 /* True when s matches prefix / suffix at its start / end. */
 bool str_starts(const char *s, const char *prefix);
@@ -77,6 +83,9 @@ bool str_ends(const char *s, const char *suffix);
  * Returns false when s is anything else (empty, sign, blank, overflow).
  */
 bool parse_u64(const char *s, uint64_t max, uint64_t *ret);
+
+/* Writes all of it; -1 with errno set. For descriptors that may be waited for. */
+int write_all(int fd, const void *data, size_t len) NODISCARD;
 
 /*
  * Reads a regular file or pipe whole, at most max_bytes; the result ends in

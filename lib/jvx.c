@@ -1,6 +1,7 @@
 #include "lib/jvx.h"
 
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
 jv jvx_get(jv object, const char *key)
@@ -49,7 +50,9 @@ double jvx_num_field(jv object, const char *key, double otherwise)
 {
 	cleanup_jv jv v = jvx_get(object, key);
 
-	return jvx_is(v, JV_KIND_NUMBER) ? jv_number_value(v) : otherwise;
+	/* libjq reads `nan` and 1e999 too, and writes null and another number for them. */
+	return jvx_is(v, JV_KIND_NUMBER) && isfinite(jv_number_value(v)) ? jv_number_value(v)
+									 : otherwise;
 }
 
 bool jvx_field_is(jv object, const char *key, const char *text)
@@ -95,6 +98,11 @@ jv jvx_parse(const char *text, size_t len, struct err *err)
 
 	if (len > INT_MAX / 4) {
 		err_set(err, EXIT_BAD_INPUT, "JSON text of %zu bytes is too long", len);
+		return jv_invalid();
+	}
+	/* libjq takes it for the end of a number: "\0" would be 0, and "1\0x" 1. */
+	if (memchr(text, '\0', len) != NULL) {
+		err_set(err, EXIT_BAD_INPUT, "not JSON: a NUL byte in it");
 		return jv_invalid();
 	}
 	v = jv_parse_sized(text, (int)len);

@@ -47,7 +47,7 @@ const char *jvx_str(jv v, const char *otherwise);
 /* Copy of a string field; NULL when missing, not a string, or holding a NUL. */
 char *jvx_dup_field(jv object, const char *key) NODISCARD;
 
-/* Number field, or `otherwise`. */
+/* Number field, or `otherwise`, also for what JSON cannot hold (nan, 1e999). */
 double jvx_num_field(jv object, const char *key, double otherwise);
 
 /* True when the field is a string that equals text. */

@@ -21,6 +21,9 @@ struct lines {
 	bool ended;
 	bool closed;
 	bool busy; /* inside a callback: closing waits */
+	bool paused;
+	char *rest; /* of the chunk, not handed out yet */
+	size_t rest_len;
 	struct buf partial;
 	char *chunk;
 	union {
@@ -69,7 +72,7 @@ static void add_partial(struct lines *l, const char *data, size_t len)
 
 static void take(struct lines *l, char *data, size_t len)
 {
-	while (len > 0 && !l->closed) {
+	while (len > 0 && !l->closed && !l->paused) {
 		char *newline = memchr(data, '\n', len);
 		size_t n = newline != NULL ? (size_t)(newline - data) : len;
 
@@ -91,6 +94,8 @@ static void take(struct lines *l, char *data, size_t len)
 		data += n;
 		len -= n;
 	}
+	l->rest = data;
+	l->rest_len = l->closed ? 0 : len;
 }
 
 static bool readable_now(int fd)
@@ -108,7 +113,7 @@ static bool read_once(struct lines *l)
 
 	if (n > 0) {
 		take(l, l->chunk, (size_t)n);
-		return !l->closed;
+		return !l->closed && !l->paused;
 	}
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return false;
@@ -124,14 +129,15 @@ static bool read_once(struct lines *l)
 static void read_some(struct lines *l)
 {
 	l->busy = true;
-	for (int i = 0; i < MAX_READS; i++) {
+	take(l, l->rest, l->rest_len);
+	for (int i = 0; i < MAX_READS && !l->closed && !l->paused; i++) {
 		/* The descriptor may be in blocking mode, which is its owner's choice: ask first. */
 		if (i > 0 && l->pollable && !readable_now(l->fd))
 			break;
 		if (!read_once(l))
 			break;
 	}
-	if (!l->closed && !l->ended && l->h.on_idle != NULL &&
+	if (!l->closed && !l->ended && !l->paused && l->h.on_idle != NULL &&
 		(!l->pollable || !readable_now(l->fd)))
 		l->h.on_idle(l->h.arg);
 	l->busy = false;
@@ -148,6 +154,12 @@ static void on_poll(uv_poll_t *poll, int status UNUSED, int events UNUSED)
 static void on_idle(uv_idle_t *idle)
 {
 	read_some(idle->data);
+}
+
+static int start(struct lines *l)
+{
+	return l->pollable ? uv_poll_start(&l->uv.poll, UV_READABLE, on_poll)
+			   : uv_idle_start(&l->uv.idle, on_idle);
 }
 
 static bool is_pollable(int fd)
@@ -178,13 +190,13 @@ struct lines *lines_open(
 
 		rc = uv_poll_init(loop, &l->uv.poll, fd);
 		/* uv_poll_init makes it non-blocking, also for whoever shares the terminal with us. */
-		if (rc == 0 && fcntl(fd, F_SETFL, flags) == 0)
-			rc = uv_poll_start(&l->uv.poll, UV_READABLE, on_poll);
+		if (rc == 0 && fcntl(fd, F_SETFL, flags) < 0)
+			rc = UV_EINVAL;
 	} else {
 		rc = uv_idle_init(loop, &l->uv.idle);
-		if (rc == 0)
-			rc = uv_idle_start(&l->uv.idle, on_idle);
 	}
+	if (rc == 0)
+		rc = start(l);
 	l->uv.handle.data = l;
 	if (rc < 0) {
 		err_set(err, EXIT_SYSTEM, "cannot wait for input: %s", uv_strerror(rc));
@@ -193,6 +205,24 @@ struct lines *lines_open(
 		return NULL;
 	}
 	return l;
+}
+
+void lines_pause(struct lines *l)
+{
+	if (l->paused || l->closed || l->ended)
+		return;
+	l->paused = true;
+	stop(l);
+}
+
+void lines_resume(struct lines *l)
+{
+	if (!l->paused || l->closed)
+		return;
+	l->paused = false;
+	start(l);
+	if (!l->busy && l->rest_len > 0)
+		read_some(l);
 }
 
 void lines_close(struct lines *l)

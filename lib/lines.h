@@ -32,6 +32,13 @@ struct lines_handler {
 struct lines *lines_open(uv_loop_t *loop, int fd, size_t max_bytes, const struct lines_handler *h,
 	struct err *err) NODISCARD;
 
+/*
+ * Hands nothing out until lines_resume(), not even what was read already. Both may be called in
+ * on_line; lines_resume() elsewhere too, and calls on_line before it returns.
+ */
+void lines_pause(struct lines *l);
+void lines_resume(struct lines *l);
+
 /* Stops and frees once the loop ran its close callbacks; NULL is allowed. */
 void lines_close(struct lines *l);
 

@@ -13,6 +13,8 @@ static struct {
 	enum log_level level;
 	bool json;
 	bool journald;
+	void (*before)(void *arg);
+	void *before_arg;
 } state = { .program = "meshpipe", .level = LOG_LVL_INFO };
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
@@ -55,6 +57,12 @@ bool log_set_format(const char *name)
 		return false;
 	state.json = strcmp(name, "json") == 0;
 	return true;
+}
+
+void log_set_before(void (*before)(void *arg), void *arg)
+{
+	state.before = before;
+	state.before_arg = arg;
 }
 
 bool log_enabled(enum log_level level)
@@ -143,6 +151,8 @@ void log_write(enum log_level level, const char *msg, ...)
 	b.max_bytes += 2; /* the end of a line that was too long must still fit */
 	if (buf_adds(&b, state.json ? "}\n" : "\n") < 0 || b.len == 0)
 		return;
+	if (state.before != NULL)
+		state.before(state.before_arg);
 	/* There is nowhere to report a failed log line to. */
 	if (write(STDERR_FILENO, b.data, b.len) < 0)
 		return;

@@ -22,6 +22,9 @@ bool log_set_level(const char *name);
 /* "logfmt" or "json"; false when it is neither. */
 bool log_set_format(const char *name);
 
+/* Called before each line that is written: something else on the terminal gives way. NULL: nothing. */
+void log_set_before(void (*before)(void *arg), void *arg);
+
 bool log_enabled(enum log_level level);
 
 /* msg, then pairs of (const char *key, const char *value); a NULL value leaves the pair out. */

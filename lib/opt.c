@@ -54,6 +54,24 @@ int opt_parse_duration(const char *text, int64_t *ret_ms, struct err *err)
 		text);
 }
 
+int opt_parse_size(const char *text, uint64_t max, uint64_t *ret_bytes, struct err *err)
+{
+	static const char units[] = "KMG";
+	size_t digits = strspn(text, "0123456789");
+	cleanup_free char *number = xstrndup(text, digits);
+	const char *unit = text[digits] != '\0' ? strchr(units, text[digits]) : NULL;
+	unsigned shift = unit != NULL ? 10 * (unsigned)(unit - units + 1) : 0;
+	uint64_t n = 0;
+
+	if (!parse_u64(number, (max > 0 ? max : UINT64_MAX) >> shift, &n) ||
+		(text[digits] != '\0' && (unit == NULL || text[digits + 1] != '\0')))
+		return err_set(err, EXIT_USAGE,
+			"'%s' is not a size (write a whole number and a unit: 64K, 512M, 2G)",
+			text);
+	*ret_bytes = n << shift;
+	return 0;
+}
+
 static int parse_bool(const char *text, bool *ret, struct err *err)
 {
 	if (strcmp(text, "1") == 0 || strcasecmp(text, "true") == 0)
@@ -96,6 +114,8 @@ static int set_value(const struct opt *o, const char *text, struct err *err)
 		return parse_uint(o, text, err);
 	case OPT_DURATION:
 		return opt_parse_duration(text, o->value, err);
+	case OPT_SIZE:
+		return opt_parse_size(text, o->max, o->value, err);
 	case OPT_LIST:
 		list_add(o->value, text);
 		return 0;
@@ -133,7 +153,7 @@ static void print_option(const struct opt *o)
 static void print_help(const struct opt_program *program)
 {
 	printf("Usage: %s %s\n%s\n", program->name, program->synopsis, program->summary);
-	if (program->opts[0].kind != OPT_SECTION)
+	if (program->opts[0].kind != OPT_SECTION && program->opts[0].kind != OPT_END)
 		printf("\nOptions:\n");
 	for (const struct opt *o = program->opts; o->kind != OPT_END; o++)
 		print_option(o);

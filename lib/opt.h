@@ -18,6 +18,7 @@ enum opt_kind {
 	OPT_STR,      /* const char * */
 	OPT_UINT,     /* uint64_t; `max` limits it when not 0 */
 	OPT_DURATION, /* int64_t milliseconds; "500ms", "10s", "5m", "1h" */
+	OPT_SIZE,     /* uint64_t bytes; "512M", "2G"; `max` as above */
 	OPT_LIST,     /* struct opt_list; may be given several times */
 };
 
@@ -34,7 +35,7 @@ struct opt {
 	const char *arg;  /* what --help calls the value; NULL for a flag */
 	const char *env;  /* environment variable read when the option is not given, or NULL */
 	const char *help; /* one line, lower case; NULL leaves the option out of --help */
-	uint64_t max;	  /* OPT_UINT only */
+	uint64_t max;	  /* OPT_UINT and OPT_SIZE only */
 };
 
 struct opt_program {
@@ -54,6 +55,9 @@ int opt_parse(const struct opt_program *program, int argc, char **argv, struct e
 
 /* "500ms", "10s", "5m", "1h", "0"; at most ten years. */
 int opt_parse_duration(const char *text, int64_t *ret_ms, struct err *err) NODISCARD;
+
+/* "65536", "64K", "512M", "2G": powers of 1024. */
+int opt_parse_size(const char *text, uint64_t max, uint64_t *ret_bytes, struct err *err) NODISCARD;
 
 void opt_list_release(struct opt_list *list);
 

@@ -160,10 +160,15 @@ void out_close(struct out *o)
 
 void out_line(struct out *o, const char *text)
 {
+	out_bytes(o, text, strlen(text));
+}
+
+void out_bytes(struct out *o, const char *text, size_t len)
+{
 	if (o->gone)
 		return;
 	/* The limit is never met: callers stop at FULL_BYTES plus one line. */
-	if (buf_adds(&o->pending, text) < 0 || buf_adds(&o->pending, "\n") < 0)
+	if (buf_add(&o->pending, text, len) < 0 || buf_adds(&o->pending, "\n") < 0)
 		abort();
 	write_pending(o);
 	wait_for_room(o);

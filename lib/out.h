@@ -28,7 +28,8 @@ struct out *out_open(
 	uv_loop_t *loop, int fd, const struct out_handler *h, struct err *err) NODISCARD;
 void out_close(struct out *o);
 
-/* Takes text and adds the newline. Written now as far as there is room, else later. */
+/* Takes a line and adds the newline. Written now as far as there is room, else later. */
+void out_bytes(struct out *o, const char *text, size_t len);
 void out_line(struct out *o, const char *text);
 
 /* True from 64 KiB waiting on. */

@@ -8,13 +8,16 @@
 #define MAX_DEPTH 1000
 #define MAX_NODES 4000000u
 
+/* A node takes a byte of the text at least: what aliases add to those may be this many. */
+#define MAX_ALIASED 100000u
+
 /* 2^53: what is given as this may have been the next one, which is no double. */
 #define MAX_EXACT 9007199254740992.0
 
 struct reader {
 	yaml_document_t doc;
 	const char *name;
-	unsigned nodes;
+	size_t nodes, max_nodes;
 	struct err *err;
 };
 
@@ -137,6 +140,10 @@ static jv read_mapping(struct reader *r, const yaml_node_t *node, int depth)
 			fail_at(r, &key->start_mark, "a key that is not a scalar");
 			return jv_invalid();
 		}
+		if (memchr(key->data.scalar.value, '\0', key->data.scalar.length) != NULL) {
+			fail_at(r, &key->start_mark, "a NUL character");
+			return jv_invalid();
+		}
 		name = jv_string_sized(
 			(const char *)key->data.scalar.value, (int)key->data.scalar.length);
 		if (jv_object_has(jv_copy(object), jv_copy(name))) {
@@ -159,7 +166,7 @@ static jv read_node(struct reader *r, int id, int depth)
 	const yaml_node_t *node = yaml_document_get_node(&r->doc, id);
 
 	/* An alias to an enclosing node never ends, and aliases of aliases grow without bound. */
-	if (depth > MAX_DEPTH || ++r->nodes > MAX_NODES) {
+	if (depth > MAX_DEPTH || ++r->nodes > r->max_nodes) {
 		fail_at(r, &node->start_mark, "too deep, or too many nodes by aliases");
 		return jv_invalid();
 	}
@@ -184,9 +191,12 @@ static int fail_parser(const yaml_parser_t *p, const char *name, struct err *err
 }
 
 /* One document into *docs. 1: read, 0: end of the stream, -1: error. */
-static int read_document(yaml_parser_t *parser, const char *name, jv *docs, struct err *err)
+static int read_document(
+	yaml_parser_t *parser, size_t len, const char *name, jv *docs, struct err *err)
 {
-	struct reader r = { .name = name, .err = err };
+	struct reader r = { .name = name,
+		.max_nodes = len < MAX_NODES ? len + MAX_ALIASED : MAX_NODES,
+		.err = err };
 	yaml_node_t *root;
 	jv value;
 
@@ -205,18 +215,76 @@ static int read_document(yaml_parser_t *parser, const char *name, jv *docs, stru
 	return 1;
 }
 
+static size_t count_brackets(const char *text, size_t len)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < len; i++)
+		count += text[i] == '[' || text[i] == '{';
+	return count;
+}
+
+/* How much deeper the next event's node lies than this one's. */
+static int step_of(const yaml_event_t *event)
+{
+	switch (event->type) {
+	case YAML_SEQUENCE_START_EVENT:
+	case YAML_MAPPING_START_EVENT:
+		return 1;
+	case YAML_SEQUENCE_END_EVENT:
+	case YAML_MAPPING_END_EVENT:
+		return -1;
+	default:
+		return 0;
+	}
+}
+
+/*
+ * libyaml looks at every open bracket again for each token: a text of 500,000 brackets would
+ * take it minutes, long before anything could be said of its depth.
+ */
+static int check_depth(const char *text, size_t len, const char *name, struct err *err)
+{
+	yaml_parser_t parser;
+	yaml_event_t event;
+	bool more = true;
+	int depth = 0, rc = 0;
+
+	if (count_brackets(text, len) <= MAX_DEPTH)
+		return 0;
+	if (!yaml_parser_initialize(&parser))
+		return err_set(err, EXIT_SYSTEM, "cannot set up libyaml");
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
+	while (rc == 0 && more) {
+		if (!yaml_parser_parse(&parser, &event)) {
+			rc = fail_parser(&parser, name, err);
+			break;
+		}
+		depth += step_of(&event);
+		if (depth > MAX_DEPTH)
+			rc = err_set(err, EXIT_CONFIG, "%s:%zu:%zu: too deep", name,
+				event.start_mark.line + 1, event.start_mark.column + 1);
+		more = event.type != YAML_STREAM_END_EVENT;
+		yaml_event_delete(&event);
+	}
+	yaml_parser_delete(&parser);
+	return rc;
+}
+
 jv yaml_parse(const char *text, size_t len, const char *name, struct err *err)
 {
 	cleanup_jv jv docs = jv_array();
 	yaml_parser_t parser;
 	int rc;
 
+	if (check_depth(text, len, name, err) < 0)
+		return jv_invalid();
 	if (!yaml_parser_initialize(&parser)) {
 		err_set(err, EXIT_SYSTEM, "cannot set up libyaml");
 		return jv_invalid();
 	}
 	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
-	while ((rc = read_document(&parser, name, &docs, err)) > 0)
+	while ((rc = read_document(&parser, len, name, &docs, err)) > 0)
 		;
 	yaml_parser_delete(&parser);
 	return rc == 0 ? jvx_take(&docs) : jv_invalid();

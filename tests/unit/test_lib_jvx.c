@@ -130,6 +130,8 @@ static void what_is_not_exactly_one_json_text_is_refused(void **state UNUSED)
 		{ "\"abc", 4 },
 		{ "'a'", 3 },
 		{ "[1]\0[2]", 7 },
+		{ "\0", 1 },
+		{ "[1\0]", 4 },
 	};
 	cleanup_free char *deep = xcalloc(1, 20001);
 

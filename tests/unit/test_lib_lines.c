@@ -19,6 +19,7 @@ struct seen {
 	struct buf text;
 	int ends, idles;
 	int close_after; /* closes in that on_line; 0: never */
+	bool pauses;	 /* in each on_line */
 	int count;
 	struct err err;
 };
@@ -37,6 +38,8 @@ static void on_line(void *arg, const char *text, size_t len)
 	}
 	if (++s->count == s->close_after)
 		lines_close(s->lines);
+	if (s->pauses)
+		lines_pause(s->lines);
 }
 
 static void on_end(void *arg, const struct err *err)
@@ -256,6 +259,39 @@ static void many_lines_leave_the_loop_its_turn(void **state UNUSED)
 	close(fd);
 }
 
+static void what_was_read_waits_while_paused(void **state UNUSED)
+{
+	static const char text[] = "a\nbb\n\nc\nlast";
+	static const char *const so_far[] = { "<a>", "<a><bb>", "<a><bb><>", "<a><bb><><c>" };
+
+	for (int kind = 0; kind < 2; kind++) {
+		struct seen s;
+		int fds[2] = { -1, -1 };
+
+		if (kind == 0) {
+			fds[0] = file_with(text, strlen(text));
+		} else {
+			assert_int_equal(pipe(fds), 0);
+			put(fds[1], text, strlen(text));
+			close(fds[1]);
+		}
+		start(&s, fds[0]);
+		s.pauses = true;
+		for (size_t i = 0; i < ARRAY_SIZE(so_far); i++) {
+			for (int turn = 0; turn < 3; turn++)
+				uv_run(&s.loop, UV_RUN_NOWAIT);
+			assert_string_equal(buf_str(&s.text), so_far[i]);
+			assert_int_equal(s.ends, 0);
+			lines_resume(s.lines);
+		}
+		finish(&s);
+		assert_string_equal(buf_str(&s.text), "<a><bb><><c><last>");
+		assert_int_equal(s.ends, 1);
+		buf_release(&s.text);
+		close(fds[0]);
+	}
+}
+
 static void closing_inside_a_callback_stops_it(void **state UNUSED)
 {
 	static const char text[] = "a\nb\nc\nd";
@@ -325,6 +361,7 @@ int main(void)
 		cmocka_unit_test(a_line_over_the_limit_is_said_once_and_skipped),
 		cmocka_unit_test(a_nul_is_a_character),
 		cmocka_unit_test(many_lines_leave_the_loop_its_turn),
+		cmocka_unit_test(what_was_read_waits_while_paused),
 		cmocka_unit_test(closing_inside_a_callback_stops_it),
 		cmocka_unit_test(the_descriptor_stays_as_it_was),
 		cmocka_unit_test(what_cannot_be_read_is_an_error),

@@ -214,6 +214,42 @@ static void durations(void **state UNUSED)
 	}
 }
 
+static void sizes(void **state UNUSED)
+{
+	static const struct {
+		const char *text;
+		bool good;
+		uint64_t bytes;
+	} rows[] = {
+		{ "0", true, 0 },
+		{ "65536", true, 65536 },
+		{ "64K", true, 65536 },
+		{ "512M", true, UINT64_C(512) << 20 },
+		{ "2G", true, UINT64_C(2) << 30 },
+		{ "1024G", true, UINT64_C(1) << 40 },
+		{ "1025G", false, 0 },
+		{ "18446744073709551615G", false, 0 },
+		{ "", false, 0 },
+		{ "M", false, 0 },
+		{ "1T", false, 0 },
+		{ "1MB", false, 0 },
+		{ "1 M", false, 0 },
+		{ "1m", false, 0 },
+		{ "-1M", false, 0 },
+		{ "1.5G", false, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct err err = ERR_INIT;
+		uint64_t bytes = 42;
+
+		assert_int_equal(opt_parse_size(rows[i].text, UINT64_C(1) << 40, &bytes, &err),
+			rows[i].good ? 0 : -1);
+		assert_int_equal(bytes, rows[i].good ? rows[i].bytes : 42);
+		assert_int_equal(err.status, rows[i].good ? EXIT_OK : EXIT_USAGE);
+	}
+}
+
 /* Runs opt_parse in a process of its own; returns its exit status and what it printed. */
 static int printed(const char *line, char *text, size_t size)
 {
@@ -290,6 +326,7 @@ int main(void)
 		TEST(the_command_line_goes_before_the_environment),
 		TEST(what_is_wrong_is_named),
 		TEST(durations),
+		TEST(sizes),
 		TEST(help_is_the_table),
 	};
 

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "lib/buf.h"
+
 static char *to_json(const char *text)
 {
 	struct err err = ERR_INIT;
@@ -119,6 +121,7 @@ static void errors_name_line_and_column(void **state UNUSED)
 		{ "a: !ruby/object x\n", "error: f.yaml:1:4: an unknown tag" },
 		{ "a:\n  ? [1]\n  : x\n", "error: f.yaml:2:5: a key that is not a scalar" },
 		{ "a: \"x\\0y\"\n", "error: f.yaml:1:4: a NUL character" },
+		{ "\"a\\0b\": 1\n", "error: f.yaml:1:1: a NUL character" },
 		{ "a: *nobody\n", "error: f.yaml:1:4: found undefined alias" },
 		{ "a:\tb: c\n\t- x", "error: f.yaml:" },
 		{ "a: \xff\xfe\n", "error: f.yaml:" },
@@ -177,6 +180,85 @@ static void aliases_of_aliases_are_counted(void **state UNUSED)
 	assert_non_null(strstr(got, "too many nodes by aliases"));
 }
 
+/* libyaml alone takes minutes for this. */
+static void half_a_million_brackets_are_refused_at_once(void **state UNUSED)
+{
+	size_t count = 500000;
+	cleanup_free char *text = xcalloc(1, count + 1);
+	int64_t start_ms = steady_ms();
+	cleanup_free char *got = NULL;
+
+	memset(text, '[', count);
+	got = to_json(text);
+	assert_string_equal(got, "error: f.yaml:1:1001: too deep");
+	assert_true(steady_ms() - start_ms < 20000);
+}
+
+/* Many, side by side and not within each other. */
+static void brackets_that_are_closed_are_no_depth(void **state UNUSED)
+{
+	cleanup_buf struct buf text;
+	struct err err = ERR_INIT;
+	cleanup_jv jv docs = jv_invalid();
+	cleanup_jv jv list = jv_invalid();
+
+	buf_init(&text, 1u << 20);
+	assert_int_equal(buf_adds(&text, "["), 0);
+	for (int i = 0; i < 5000; i++)
+		assert_int_equal(buf_adds(&text, "[],"), 0);
+	assert_int_equal(buf_adds(&text, "]"), 0);
+	docs = yaml_parse(buf_str(&text), text.len, "f", &err);
+	list = jvx_at(docs, 0);
+	assert_int_equal(jvx_length(list), 5000);
+}
+
+/* A path in JSON, where its value stands, and where its key does. */
+static void check_position(const char *text, const char *path, const char *value, const char *key)
+{
+	struct err err = ERR_INIT;
+	cleanup_jv jv steps = jvx_parse(path, strlen(path), &err);
+	struct yaml_position at;
+	char got[64];
+
+	assert_true(jvx_is(steps, JV_KIND_ARRAY));
+	yaml_position(text, strlen(text), steps, false, &at);
+	snprintf(got, sizeof(got), "%zu:%zu", at.line, at.column);
+	assert_string_equal(got, value);
+	yaml_position(text, strlen(text), steps, true, &at);
+	snprintf(got, sizeof(got), "%zu:%zu", at.line, at.column);
+	assert_string_equal(got, key);
+}
+
+static void where_a_value_stands(void **state UNUSED)
+{
+	static const char text[] = "# comment\n"
+				   "a: &x\n"
+				   "  b: [1, {c: 2}]\n"
+				   "\"quoted key\":   |\n"
+				   "  text\n"
+				   "d: *x\n"
+				   "\xc3\xa9: \xc3\xa9\xc3\xa9\n"
+				   "e: [[], [\xc3\xa9, x]]\n";
+
+	check_position(text, "[]", "2:1", "2:1");
+	check_position(text, "[\"a\"]", "2:4", "2:1");
+	check_position(text, "[\"a\",\"b\"]", "3:6", "3:3");
+	check_position(text, "[\"a\",\"b\",0]", "3:7", "3:7");
+	check_position(text, "[\"a\",\"b\",1,\"c\"]", "3:14", "3:11");
+	check_position(text, "[\"quoted key\"]", "4:17", "4:1");
+	check_position(text, "[\"d\",\"b\"]", "3:6", "3:3");
+	check_position(text, "[\"\xc3\xa9\"]", "7:4", "7:1");
+	check_position(text, "[\"e\",1,1]", "8:13", "8:13");
+	/* As far as it goes. */
+	check_position(text, "[\"none\"]", "2:1", "2:1");
+	check_position(text, "[\"a\",\"b\",2]", "3:6", "3:3");
+	check_position(text, "[\"a\",\"b\",-1]", "3:6", "3:3");
+	check_position(text, "[\"a\",0]", "2:4", "2:1");
+	check_position(text, "[\"a\",\"b\",0,\"c\"]", "3:7", "3:7");
+	check_position("", "[\"a\"]", "1:1", "1:1");
+	check_position("a: [", "[\"a\"]", "1:1", "1:1");
+}
+
 static void a_file_that_cannot_be_read_is_said(void **state UNUSED)
 {
 	struct err err = ERR_INIT;
@@ -197,6 +279,9 @@ int main(void)
 		cmocka_unit_test(errors_name_line_and_column),
 		cmocka_unit_test(depth_has_a_limit),
 		cmocka_unit_test(aliases_of_aliases_are_counted),
+		cmocka_unit_test(half_a_million_brackets_are_refused_at_once),
+		cmocka_unit_test(brackets_that_are_closed_are_no_depth),
+		cmocka_unit_test(where_a_value_stands),
 		cmocka_unit_test(a_file_that_cannot_be_read_is_said),
 	};
 

@@ -1,8 +1,8 @@
-#include "k8s-apply/yaml_write.h"
+#include "lib/yaml_write.h"
 
 #include <string.h>
 
-#include "k8s-apply/canon.h"
+#include "lib/canon.h"
 
 #define MAX_DEPTH 200
 
@@ -11,6 +11,7 @@
 
 struct writer {
 	struct buf *out;
+	bool nulls; /* fields that are null are written, too */
 	struct err *err;
 };
 
@@ -132,7 +133,8 @@ static int put_scalar(struct writer *w, jv v)
 
 static int put_block(struct writer *w, jv v, int depth);
 
-static int count_fields(jv v)
+/* How many of an object's fields are written. */
+static int count_fields(const struct writer *w, jv v)
 {
 	cleanup_jv jv keys = jvx_keys(v);
 	int count = 0;
@@ -141,15 +143,15 @@ static int count_fields(jv v)
 		cleanup_jv jv key = jvx_at(keys, i);
 		cleanup_jv jv value = jv_object_get(jv_copy(v), jv_copy(key));
 
-		count += !jvx_is(value, JV_KIND_NULL);
+		count += w->nulls || !jvx_is(value, JV_KIND_NULL);
 	}
 	return count;
 }
 
-static bool is_block(jv v)
+static bool is_block(const struct writer *w, jv v)
 {
 	if (jvx_is(v, JV_KIND_OBJECT))
-		return count_fields(v) > 0;
+		return count_fields(w, v) > 0;
 	return jvx_is(v, JV_KIND_ARRAY) && jvx_length(v) > 0;
 }
 
@@ -168,7 +170,7 @@ static int put_field(struct writer *w, jv key, jv value, int depth)
 	}
 	if (put(w, ":") < 0)
 		return -1;
-	if (!is_block(value))
+	if (!is_block(w, value))
 		return put(w, " ") < 0 || put_scalar(w, value) < 0 ? -1 : put(w, "\n");
 	if (put(w, "\n") < 0)
 		return -1;
@@ -185,7 +187,7 @@ static int put_fields(struct writer *w, jv v, jv keys, int depth, bool inlined)
 		cleanup_jv jv key = jvx_at(keys, i);
 		cleanup_jv jv value = jv_object_get(jv_copy(v), jv_copy(key));
 
-		if (!jv_is_valid(value) || jvx_is(value, JV_KIND_NULL))
+		if (!jv_is_valid(value) || (jvx_is(value, JV_KIND_NULL) && !w->nulls))
 			continue;
 		if (!(first && inlined) && indent(w, depth) < 0)
 			return -1;
@@ -200,7 +202,7 @@ static int put_item(struct writer *w, jv item, int depth)
 {
 	if (indent(w, depth) < 0 || put(w, "-") < 0)
 		return -1;
-	if (!is_block(item))
+	if (!is_block(w, item))
 		return put(w, " ") < 0 || put_scalar(w, item) < 0 ? -1 : put(w, "\n");
 	if (jvx_is(item, JV_KIND_OBJECT)) {
 		cleanup_jv jv keys = jvx_keys(item);
@@ -249,16 +251,28 @@ static jv friendly_order(jv v)
 	return jvx_take(&keys);
 }
 
+static int put_document(struct writer *w, jv v)
+{
+	if (!is_block(w, v))
+		return put_scalar(w, v) < 0 ? -1 : put(w, "\n");
+	if (jvx_is(v, JV_KIND_OBJECT)) {
+		cleanup_jv jv keys = friendly_order(v);
+
+		return put_fields(w, v, keys, 0, false);
+	}
+	return put_block(w, v, 0);
+}
+
 int yaml_write(jv v, struct buf *out, struct err *err)
 {
 	struct writer w = { .out = out, .err = err };
 
-	if (!is_block(v))
-		return put_scalar(&w, v) < 0 ? -1 : put(&w, "\n");
-	if (jvx_is(v, JV_KIND_OBJECT)) {
-		cleanup_jv jv keys = friendly_order(v);
+	return put_document(&w, v);
+}
 
-		return put_fields(&w, v, keys, 0, false);
-	}
-	return put_block(&w, v, 0);
+int yaml_write_nulls(jv v, struct buf *out, struct err *err)
+{
+	struct writer w = { .out = out, .nulls = true, .err = err };
+
+	return put_document(&w, v);
 }

@@ -15,4 +15,7 @@
 /* Appends one document, without the "---" before it. Refuses what canon.h refuses. */
 int yaml_write(jv v, struct buf *out, struct err *err) NODISCARD;
 
+/* The same with the fields that are null. */
+int yaml_write_nulls(jv v, struct buf *out, struct err *err) NODISCARD;
+
 #endif

@@ -1,4 +1,4 @@
-#include "k8s-apply/canon.h"
+#include "lib/canon.h"
 
 #include <math.h>
 #include <string.h>
@@ -71,6 +71,12 @@ static int within(struct err *err, const char *before, const char *step, const c
 	return -1;
 }
 
+/* Most characters: nothing has to be known of them to write them as they are. */
+static bool is_plain(char c)
+{
+	return c >= ' ' && c <= '~' && c != '"' && c != '\\';
+}
+
 static int write_string(jv v, struct buf *out, struct err *err)
 {
 	const char *s = jv_string_value(v);
@@ -82,6 +88,9 @@ static int write_string(jv v, struct buf *out, struct err *err)
 	for (size_t i = 0; i < len; i += n) {
 		uint32_t c;
 
+		n = 1;
+		if (is_plain(s[i]))
+			continue;
 		n = canon_char(s + i, &c);
 		if (c == 0)
 			return err_set(err, EXIT_BAD_INPUT, " holds a NUL character");
