@@ -38,12 +38,23 @@ const char *instance_status(jv checks)
 	return health_names[worst];
 }
 
-/* Identity is (source, node, id): a service id alone is unique on its node only. */
-static jv uid(const char *source, const char *node, const char *id)
+/*
+ * Identity is (source, node, id): a service id alone is unique on its node only. A name may hold
+ * any character: where the node's holds the newline that ends it, its length tells where it ends.
+ */
+static jv uid(const char *source, jv node, jv id)
 {
-	cleanup_free char *text = xasprintf("%s\n%s\n%s", source, node, id);
+	size_t node_len = (size_t)jv_string_length_bytes(jv_copy(node));
+	bool ambiguous = memchr(jv_string_value(node), '\n', node_len) != NULL;
+	cleanup_jv jv text = jv_string_fmt("%s\n", source);
+	XXH64_hash_t hash;
 
-	return jv_string_fmt("%016llx", (unsigned long long)XXH3_64bits(text, strlen(text)));
+	text = jv_string_concat(text, jv_copy(node));
+	text = jv_string_append_str(text, "\n");
+	text = jv_string_concat(text, jv_copy(id));
+	hash = XXH3_64bits_withSeed(jv_string_value(text),
+		(size_t)jv_string_length_bytes(jv_copy(text)), ambiguous ? node_len : 0);
+	return jv_string_fmt("%016llx", (unsigned long long)hash);
 }
 
 static jv tag_set(jv tags)
@@ -58,7 +69,8 @@ static jv tag_set(jv tags)
 	for (int i = 0; i < jvx_length(sorted); i++) {
 		jv tag = jvx_at(sorted, i);
 
-		if (i > 0 && jv_equal(jv_copy(tag), jvx_at(sorted, i - 1)))
+		if (!jvx_is(tag, JV_KIND_STRING) ||
+			(i > 0 && jv_equal(jv_copy(tag), jvx_at(sorted, i - 1))))
 			jv_free(tag);
 		else
 			jvx_append(&set, tag);
@@ -72,6 +84,30 @@ static jv object_field(jv from, const char *name)
 	jv v = jvx_get(from, name);
 
 	if (jvx_is(v, JV_KIND_OBJECT))
+		return v;
+	jv_free(v);
+	return jv_object();
+}
+
+static bool has_strings_only(jv object)
+{
+	bool only = true;
+
+	for (int i = jv_object_iter(object); only && jv_object_iter_valid(object, i);
+		i = jv_object_iter_next(object, i)) {
+		cleanup_jv jv value = jv_object_iter_value(object, i);
+
+		only = jvx_is(value, JV_KIND_STRING);
+	}
+	return only;
+}
+
+/* A copy of an object of strings; {} for anything else, which Consul has no way to store. */
+static jv strings_field(jv from, const char *name)
+{
+	jv v = object_field(from, name);
+
+	if (has_strings_only(v))
 		return v;
 	jv_free(v);
 	return jv_object();
@@ -145,32 +181,22 @@ static jv make_instance(jv entry, const char *source)
 	jv instance = jv_object();
 
 	jvx_set(&instance, "id", jv_copy(id));
-	jvx_set(&instance, "uid", uid(source, jv_string_value(node_name), jv_string_value(id)));
+	jvx_set(&instance, "uid", uid(source, node_name, id));
 	jvx_set(&instance, "node", jv_copy(node_name));
 	jvx_set(&instance, "address",
 		*jv_string_value(address) != '\0' ? jv_copy(address) : text_field(node, "Address"));
 	jvx_set(&instance, "port", jv_number(jvx_num_field(service, "Port", 0)));
 	jvx_set(&instance, "tags", tag_set(tags));
-	jvx_set(&instance, "meta", object_field(service, "Meta"));
+	jvx_set(&instance, "meta", strings_field(service, "Meta"));
 	jvx_set(&instance, "weights", weights(service));
 	jvx_set_str(&instance, "status", instance_status(checks));
 	jvx_set(&instance, "datacenter", text_field(node, "Datacenter"));
-	jvx_set(&instance, "nodeMeta", object_field(node, "Meta"));
+	jvx_set(&instance, "nodeMeta", strings_field(node, "Meta"));
 	jvx_set(&instance, "taggedAddresses", object_field(service, "TaggedAddresses"));
 	jvx_set(&instance, "kind", text_field(service, "Kind"));
 	set_ports(&instance, service);
 	set_locality(&instance, service);
 	return instance;
-}
-
-static bool is_left_out(jv entry)
-{
-	cleanup_jv jv service = object_field(entry, "Service");
-	cleanup_jv jv meta = object_field(service, "Meta");
-	cleanup_jv jv kind = text_field(service, "Kind");
-
-	return *jv_string_value(kind) != '\0' ||
-	       jvx_field_is(meta, "external-source", "kubernetes");
 }
 
 static bool is_entry(jv entry)
@@ -181,21 +207,23 @@ static bool is_entry(jv entry)
 	return jvx_is(node, JV_KIND_OBJECT) && jvx_is(service, JV_KIND_OBJECT);
 }
 
-/* By node, then id, as byte strings. */
+/* By node, then id, as byte strings. One that is there twice: by all the rest, not by chance. */
 static jv sorted_by_identity(jv instances)
 {
 	jv keys = jv_array();
 
 	for (int i = 0; i < jvx_length(instances); i++) {
 		cleanup_jv jv instance = jvx_at(instances, i);
-		jv key = JV_ARRAY(jvx_get(instance, "node"), jvx_get(instance, "id"));
+		jv key = JV_ARRAY(
+			jvx_get(instance, "node"), jvx_get(instance, "id"), jv_copy(instance));
 
 		jvx_append(&keys, key);
 	}
 	return jv_sort(jv_copy(instances), keys);
 }
 
-jv instances_from_health(jv body, const char *source, struct err *err)
+jv instances_from_health(
+	jv body, const char *source, const struct selection *selection, struct err *err)
 {
 	cleanup_jv jv instances = jv_array();
 
@@ -211,7 +239,7 @@ jv instances_from_health(jv body, const char *source, struct err *err)
 				"the answer has an entry without node or service");
 			return jv_invalid();
 		}
-		if (!is_left_out(entry))
+		if (selection_takes_entry(selection, entry))
 			jvx_append(&instances, make_instance(entry, source));
 	}
 	return sorted_by_identity(instances);

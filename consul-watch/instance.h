@@ -8,15 +8,15 @@
 #ifndef MESHPIPE_CONSUL_INSTANCE_H
 #define MESHPIPE_CONSUL_INSTANCE_H
 
+#include "consul-watch/selection.h"
 #include "lib/jvx.h"
 
 /*
- * The instances of an answer's body. Left out: sidecars and gateways (a Kind)
- * and what Kubernetes registered itself (meta external-source), which would
- * come back to where it is from. Invalid with a message when the body is no
- * list of health entries.
+ * The instances of an answer's body that are selected. Invalid with a message
+ * when the body is no list of health entries.
  */
-jv instances_from_health(jv body, const char *source, struct err *err) NODISCARD;
+jv instances_from_health(
+	jv body, const char *source, const struct selection *selection, struct err *err) NODISCARD;
 
 /*
  * What is worth knowing of a service when its last instance has gone: {meta,

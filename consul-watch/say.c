@@ -31,9 +31,23 @@ static jv new_record(const struct watch *w, const char *type)
 	return record;
 }
 
+static void reap_all(struct watch *w)
+{
+	struct service *s, *next;
+
+	w->snapshot_open = false;
+	for (s = TAILQ_FIRST(&w->all); s != NULL; s = next) {
+		next = TAILQ_NEXT(s, all);
+		service_reap(s);
+	}
+}
+
 void say_snapshot(struct watch *w)
 {
 	struct service *s;
+
+	/* One that never got whole keeps who has gone meanwhile in its count. */
+	reap_all(w);
 
 	w->snapshot++;
 	w->snapshot_open = w->say_start = true;
@@ -43,7 +57,7 @@ void say_snapshot(struct watch *w)
 	TAILQ_FOREACH(s, &w->all, all)
 	{
 		s->counted = false;
-		s->owed = !s->left_out && !s->unwatchable && !s->dead;
+		s->owed = (!s->left_out || s->said) && !s->unwatchable && !s->dead;
 		if (s->owed)
 			w->owed++;
 	}
@@ -152,8 +166,11 @@ static void write_service(struct service *s)
 
 		jvx_set_str(&record, "service", s->name);
 		write_record(w, record);
+		s->gone = s->said = false;
+		s->empty_since_ms = 0;
+		if (s->listed)
+			return; /* what is in it may be selected again */
 		s->dead = true;
-		s->said = false;
 		w->services--;
 		service_reap(s);
 		return;
@@ -176,27 +193,27 @@ static void write_start(struct watch *w)
 static void write_synced(struct watch *w)
 {
 	jv record = new_record(w, "synced");
-	struct service *s, *next;
 
 	jvx_set_str(&record, "snapshot", w->snapshot_id);
 	jvx_set(&record, "services", jv_number((double)w->counted));
 	write_record(w, record);
 	log_info("synced", "source", w->source, "services", log_num((long long)w->counted));
-	w->snapshot_open = false;
-	for (s = TAILQ_FIRST(&w->all); s != NULL; s = next) {
-		next = TAILQ_NEXT(s, all);
-		service_reap(s);
-	}
+	reap_all(w);
 }
 
 static void write_status(struct watch *w)
 {
 	jv record = new_record(w, "status"), counters = jv_object();
+	bool all_hidden = w->state == WATCH_CONNECTED && w->hidden > 0 && w->hidden == w->services;
 
 	jvx_set_str(&record, "program", "consul-watch");
-	jvx_set_str(&record, "state", state_names[w->state]);
+	jvx_set_str(&record, "state", state_names[all_hidden ? WATCH_UNAUTHORIZED : w->state]);
 	if (w->error[0] != '\0')
 		jvx_set_str(&record, "error", w->error);
+	else if (w->hidden > 0)
+		jvx_set(&record, "error",
+			jv_string_fmt("%zu of %zu services are hidden from us by access control",
+				w->hidden, w->services));
 	jvx_set(&counters, "services", jv_number((double)w->services));
 	jvx_set(&counters, "queries", jv_number((double)w->counters.queries));
 	jvx_set(&counters, "errors", jv_number((double)w->counters.errors));

@@ -1,4 +1,4 @@
-/* The services: the table, whose turn it is when, sweeps and the spread resync. */
+/* The services: the table, whose turn it is when, and the spread resync. */
 
 #include <search.h>
 #include <string.h>
@@ -7,12 +7,20 @@
 #include "lib/http.h"
 #include "lib/log.h"
 
-#define STREAMS_PER_CONN 200  /* of the 250 that an agent allows */
-#define SWEEP_MIN_MS	 2000 /* from one sweep's start to the next */
-#define SWEEP_PER_SECOND 500  /* services, so that a sweep costs a few percent of an agent */
-#define PACE_MS		 250  /* between the answers of one service, after a burst */
+#define STREAMS_PER_CONN 200 /* of the 250 that an agent allows */
+#define PACE_MS		 250 /* between the answers of one service, after a burst */
 #define PACE_BURST	 4
 #define MAX_NAME_BYTES	 4096
+#define MISNAMED_MS	 5000  /* between reads of what no query wakes for */
+#define STUCK_MS	 60000 /* longer than that a snapshot that is not whole is not waited for */
+
+/*
+ * Standing queries of a process on HTTP/1.1, at its start and more a second. With
+ * the short waits of a young process (watch_wait_ms) this keeps a crash loop far
+ * from the 200 connections that an agent allows to an address.
+ */
+#define YOUNG_QUERIES	 8
+#define YOUNG_PER_SECOND 10
 
 /* Consul looks names up without regard to case: `Web` and `web` are one service. */
 static int compare_names(const void *a, const void *b)
@@ -23,19 +31,28 @@ static int compare_names(const void *a, const void *b)
 /* Connections that are never lent to blocking queries on services. */
 static size_t reserve(const struct watch *w)
 {
-	size_t eighth = w->config.max_connections / 8;
+	size_t eighth = watch_connections(w) / 8;
 
 	return eighth < 3 ? 3 : eighth;
 }
 
 size_t services_capacity(const struct watch *w)
 {
-	size_t connections = w->config.max_connections - reserve(w);
+	size_t connections = watch_connections(w) - reserve(w);
 
 	return w->multiplexed ? connections * STREAMS_PER_CONN : connections;
 }
 
-static struct service *services_find(struct watch *w, const char *name)
+size_t services_capacity_now(const struct watch *w)
+{
+	size_t capacity = services_capacity(w);
+	size_t young =
+		YOUNG_QUERIES + (size_t)(steady_ms() - w->opened_ms) * YOUNG_PER_SECOND / 1000;
+
+	return w->multiplexed || capacity < young ? capacity : young;
+}
+
+struct service *services_find(struct watch *w, const char *name)
 {
 	struct service key = { .name = (char *)name };
 	void *node = tfind(&key, &w->by_name, compare_names);
@@ -51,7 +68,8 @@ static struct service *service_new(struct watch *w, const char *name)
 	s->watch = w;
 	s->name = xstrdup(name);
 	s->path = xasprintf("/v1/health/service/%s", escaped);
-	s->pace = (struct pace){ .interval_ms = PACE_MS, .burst = PACE_BURST };
+	LIST_INIT(&s->places);
+	s->pace = (struct pace){ .interval_us = PACE_MS * 1000, .burst = PACE_BURST };
 	s->backoff = (struct backoff){ .min_ms = 250, .max_ms = 30000 };
 	TAILQ_INSERT_TAIL(&w->all, s, all);
 	tsearch(s, &w->by_name, compare_names);
@@ -76,6 +94,9 @@ struct service *services_add(struct watch *w, const char *name)
 	w->services++;
 	s->dead = s->gone = false;
 	s->listed = true;
+	s->troubled = false;
+	s->body_hash = 0;
+	s->empties = 0;
 	if (w->snapshot_open && !s->owed) {
 		s->owed = true;
 		w->owed++;
@@ -92,7 +113,9 @@ static void leave_queues(struct service *s)
 		TAILQ_REMOVE(&w->reads, s, reads);
 	if (s->in_due)
 		TAILQ_REMOVE(&w->due, s, due);
-	s->in_reads = s->in_due = false;
+	if (s->in_waits)
+		TAILQ_REMOVE(&w->waits, s, waits);
+	s->in_reads = s->in_waits = s->in_due = false;
 }
 
 static void service_free(struct service *s)
@@ -101,6 +124,10 @@ static void service_free(struct service *s)
 
 	leave_queues(s);
 	say_not_owed(s);
+	places_drop(s);
+	sweep_forget(s);
+	if (s->hidden)
+		w->hidden--;
 	if (s->in_dirty)
 		TAILQ_REMOVE(&w->dirty, s, dirty);
 	if (w->resync_next == s)
@@ -117,7 +144,8 @@ static void service_free(struct service *s)
 /* While a snapshot is open its count of names must hold, also if the service comes back. */
 void service_reap(struct service *s)
 {
-	if (s->dead && !s->reading && !s->blocking && !s->watch->snapshot_open)
+	if (s->dead && !s->reading && !s->blocking && !s->probing && !s->comparing &&
+		!s->watch->snapshot_open)
 		service_free(s);
 }
 
@@ -165,6 +193,7 @@ void services_init(struct watch *w)
 {
 	TAILQ_INIT(&w->all);
 	TAILQ_INIT(&w->reads);
+	TAILQ_INIT(&w->waits);
 	TAILQ_INIT(&w->due);
 	TAILQ_INIT(&w->dirty);
 }
@@ -183,6 +212,8 @@ void services_pause(struct watch *w)
 
 	while ((s = TAILQ_FIRST(&w->reads)) != NULL)
 		leave_queues(s);
+	while ((s = TAILQ_FIRST(&w->waits)) != NULL)
+		leave_queues(s);
 	while ((s = TAILQ_FIRST(&w->due)) != NULL)
 		leave_queues(s);
 }
@@ -198,44 +229,37 @@ void services_refresh(struct watch *w, bool say_again)
 	}
 }
 
-/* Over the budget, or under it again. */
+/* Under the budget again only with some room, so that it does not go to and fro. */
+static bool is_over(const struct watch *w)
+{
+	size_t capacity = services_capacity(w);
+
+	return w->services > (w->sweeping ? capacity - capacity / 8 : capacity);
+}
+
 void services_choose(struct watch *w)
 {
-	bool over = w->services > services_capacity(w);
+	bool over = is_over(w);
 
 	if (over == w->sweeping || w->config.once)
 		return;
 	w->sweeping = over;
 	if (!over) {
+		sweep_stop(w);
 		services_refresh(w, false);
 		return;
 	}
-	log_warn("more services than connections: they are read in sweeps, which is slower; serve "
-		 "consul's API over https (many queries share a connection), or raise --max-conns "
-		 "together with limits.http_max_conns_per_client of the agent",
-		"services", log_num((long long)w->services), "max_conns",
-		log_num((long long)w->config.max_connections));
-}
-
-void services_hint(struct watch *w)
-{
-	w->sweep_hinted = true;
-}
-
-static void sweep(struct watch *w, int64_t now)
-{
-	int64_t interval = (int64_t)w->services * 1000 / SWEEP_PER_SECOND;
-
-	if (interval < SWEEP_MIN_MS)
-		interval = SWEEP_MIN_MS;
-	if (w->sweep_hinted)
-		interval /= 4;
-	if (!w->sweeping || w->reads_running > 0 || !TAILQ_EMPTY(&w->reads) ||
-		now < w->sweep_started_ms + interval)
+	triggers_start(w);
+	sweep_hint(w);
+	if (w->over_said || consul_is_crowded(w->consul)) /* that one has said so */
 		return;
-	w->sweep_started_ms = now;
-	w->sweep_hinted = false;
-	services_refresh(w, false);
+	w->over_said = true;
+	log_warn("more services than connections: changes of ports and meta data are found by "
+		 "sweeps, which is slower; serve consul's API over https (many queries share a "
+		 "connection), or raise --max-conns together with "
+		 "limits.http_max_conns_per_client of the agent",
+		"services", log_num((long long)w->services), "max_conns",
+		log_num((long long)watch_connections(w)));
 }
 
 /* A part of the services a second, so that all are said again within half of --resync. */
@@ -243,8 +267,8 @@ static void resync(struct watch *w, int64_t now)
 {
 	size_t part = w->services * 2000 / ((size_t)w->config.resync_ms + 1) + 1;
 
-	if (!w->resyncing && !w->snapshot_open &&
-		now >= w->resync_started_ms + w->config.resync_ms) {
+	if (!w->resyncing && now >= w->resync_started_ms + w->config.resync_ms +
+					     (w->snapshot_open ? STUCK_MS : 0)) {
 		w->resync_started_ms = now;
 		w->resyncing = true;
 		w->resync_next = TAILQ_FIRST(&w->all);
@@ -262,20 +286,50 @@ static void resync(struct watch *w, int64_t now)
 		w->resyncing = false;
 }
 
-void services_tick(struct watch *w)
+/* One whose instances are just not selected is listed. */
+static bool may_be_gone(const struct service *s, int64_t now)
+{
+	return s->empty_since_ms != 0 && (!s->listed || s->left_out) && !s->gone && !s->dead &&
+	       s->said && now >= s->empty_since_ms + s->watch->config.gone_after_ms;
+}
+
+void services_say_gone(struct watch *w)
 {
 	int64_t now = steady_ms();
 	struct service *s, *next;
 
+	for (s = TAILQ_FIRST(&w->all); s != NULL; s = next) {
+		next = TAILQ_NEXT(s, all);
+		if (may_be_gone(s, now))
+			say_gone(s);
+	}
+}
+
+static void read_misnamed(struct watch *w, int64_t now)
+{
+	struct service *s;
+
+	TAILQ_FOREACH(s, &w->all, all)
+	if (s->misnamed && s->listed && now >= s->read_ended_ms + MISNAMED_MS)
+		service_read(s);
+}
+
+void services_tick(struct watch *w)
+{
+	int64_t now = steady_ms();
+	struct service *s;
+
 	if (!watch_is_connected(w) || !w->have_list)
 		return;
 	services_choose(w);
-	sweep(w, now);
+	reads_tick(w);
 	resync(w, now);
-	for (s = TAILQ_FIRST(&w->all); s != NULL; s = next) {
-		next = TAILQ_NEXT(s, all);
-		if (s->empty_since_ms != 0 && !s->listed && !s->gone && !s->dead && s->said &&
-			now >= s->empty_since_ms + w->config.gone_after_ms)
-			say_gone(s);
+	read_misnamed(w, now);
+	TAILQ_FOREACH(s, &w->all, all)
+	{
+		if (!may_be_gone(s, now))
+			continue;
+		list_confirm(w);
+		break;
 	}
 }

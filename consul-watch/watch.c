@@ -1,40 +1,63 @@
 #include "consul-watch/watch.h"
 
-#include <fnmatch.h>
 #include <string.h>
 
 #include "consul-watch/state.h"
 #include "lib/log.h"
 
-#define TICK_MS	   1000
-#define PACE_MS	   1000 /* between answers of the list, which is long, after a burst */
-#define PACE_BURST 4
-#define LIST_PATH  "/v1/catalog/services"
+#define LIST_PACE_MS	1000 /* between answers of the list, which is long, after a burst */
+#define LIST_PACE_BURST 4
 
-static void ask_list(struct watch *w);
+/*
+ * How long blocking queries stand. Over HTTP/2 they cost the agent no connection,
+ * so that they may stand longer, which saves requests.
+ */
+#define WAIT_MS		    60000
+#define WAIT_MULTIPLEXED_MS 120000
+#define MIN_WAIT_MS	    1000
+
+/* More than this late, the tick tells that the process or the machine was stopped. */
+#define GAP_MS 10000
+
 static void on_list_timer(uv_timer_t *timer);
 
-int watch_ask(struct watch *w, const char *path, uint64_t index,
-	enum consul_consistency consistency,
-	void (*on_answer)(void *, const struct consul_answer *))
+/*
+ * Of a client that was killed an agent keeps the connections counted until their
+ * waits end (on HTTP/1.1; see facts in docs/consul-watch.1). Waits of half the
+ * age let a process that is killed and started again and again lock nobody out.
+ */
+int64_t watch_wait_ms(const struct watch *w)
+{
+	int64_t wait_ms = w->config.wait_ms, young_ms = (steady_ms() - w->opened_ms) / 2;
+
+	if (wait_ms == 0)
+		wait_ms = w->multiplexed ? WAIT_MULTIPLEXED_MS : WAIT_MS;
+	if (w->server_wait_ms > 0 && w->server_wait_ms < wait_ms)
+		wait_ms = w->server_wait_ms;
+	if (!w->multiplexed && young_ms < wait_ms)
+		wait_ms = young_ms > MIN_WAIT_MS ? young_ms : MIN_WAIT_MS;
+	return wait_ms;
+}
+
+/* The share of this source. */
+size_t watch_connections(const struct watch *w)
+{
+	size_t share = (size_t)consul_connections(w->consul) / w->config.sources;
+
+	return share > WATCH_MIN_CONNECTIONS ? share : WATCH_MIN_CONNECTIONS;
+}
+
+int watch_ask(struct watch *w, struct consul_query *query)
 {
 	struct err err = ERR_INIT;
-	struct consul_query query = {
-		.path = path,
-		.index = index,
-		.wait_ms = w->wait_ms,
-		.consistency = consistency,
-		.unindexed =
-			w->source == NULL, /* only /v1/agent and datacenters are asked without */
-		.on_answer = on_answer,
-		.arg = w,
-	};
 
-	if (consul_ask(w->consul, &query, &err) == 0) {
+	query->catalog = &w->config.catalog;
+	query->wait_ms = watch_wait_ms(w);
+	if (consul_ask(w->consul, query, &err) == 0) {
 		w->counters.queries++;
 		return 0;
 	}
-	log_error("cannot ask consul", "error", err.msg);
+	log_error("cannot ask consul", "path", query->path, "error", err.msg);
 	return -1;
 }
 
@@ -66,18 +89,24 @@ static void log_state(const struct watch *w, const char *error)
 			"source", w->source, "error", error);
 }
 
-static void set_state(struct watch *w, enum watch_state state, const char *error)
+/* `quiet`: somebody else has said so. */
+static void change_state(struct watch *w, enum watch_state state, const char *error, bool quiet)
 {
 	bool changed = state != w->state;
 
 	w->state = state;
-	if (changed)
+	if (changed && !quiet)
 		log_state(w, error);
 	else if (*error != '\0')
 		log_debug("still not connected", "error", error);
 	snprintf(w->error, sizeof(w->error), "%s", error);
 	if (changed)
 		say_status(w);
+}
+
+void watch_set_state(struct watch *w, enum watch_state state, const char *error)
+{
+	change_state(w, state, error, false);
 }
 
 /* It may have been rotated: the file has the new one before or after the old one is revoked. */
@@ -96,8 +125,7 @@ void watch_failed(struct watch *w, const struct consul_answer *answer)
 	if (!w->config.once || w->config.timeout_ms > 0)
 		return;
 	err_set(&err, answer->outcome == CONSUL_REFUSED ? EXIT_REFUSED : EXIT_UNAVAILABLE,
-		"cannot read the catalogue of consul at '%s': %s", consul_address(w->consul),
-		answer->error);
+		"cannot read the catalogue of consul at '%s': %s", answer->from, answer->error);
 	watch_end(w, &err);
 }
 
@@ -107,282 +135,79 @@ void watch_later(struct watch *w, int64_t wait_ms)
 		uv_timer_start(&w->list_timer, on_list_timer, (uint64_t)wait_ms, 0);
 }
 
+int64_t watch_pause_ms(
+	const struct watch *w, struct backoff *backoff, const struct consul_answer *answer)
+{
+	int64_t ms = backoff_next_ms(backoff);
+
+	/* What an agent asks for holds for that agent. */
+	return consul_is_current(w->consul, answer) && answer->retry_after_ms > ms
+		       ? answer->retry_after_ms
+		       : ms;
+}
+
 /* The catalogue cannot be read: everything waits, and one query tries again with growing pauses. */
 void watch_lose(struct watch *w, const struct consul_answer *answer)
 {
+	bool elsewhere;
+
 	w->counters.errors++;
-	w->list_index = 0;
+	if (answer->outcome == CONSUL_LIMITED)
+		reads_slow_down(w, answer);
+	w->list_index = w->list_hash = 0;
+	/* The last words of an agent that was left already. */
+	if (!consul_is_current(w->consul, answer)) {
+		watch_later(w, 0);
+		return;
+	}
 	w->lost_ms = steady_ms();
 	reload_token(w, answer);
 	services_pause(w);
+	triggers_forget(w);
+	sweep_stop(w);
 	if (!w->config.once || w->config.timeout_ms > 0)
-		set_state(w,
+		change_state(w,
 			answer->outcome == CONSUL_REFUSED ? WATCH_UNAUTHORIZED : WATCH_DISCONNECTED,
-			answer->error);
-	watch_failed(w, answer);
-	watch_later(w, backoff_next_ms(&w->backoff));
-}
-
-/*
- * A token that was lost does not make an error: the list just gets shorter
- * (200 and {} on every version; the header exists since 1.11, and not for
- * anonymous requests). Consul's servers register themselves as `consul`.
- */
-static const char *distrust(const struct watch *w, const struct consul_answer *answer)
-{
-	if (answer->no_leader)
-		return "the servers of consul have no leader";
-	if (jvx_length(answer->body) == 0)
-		return "the list of services is empty, even 'consul' is missing; "
-		       "is the token lost, or without service:read?";
-	if (!w->have_list)
-		return NULL;
-	if (w->had_consul) {
-		cleanup_jv jv consul = jvx_get(answer->body, "consul");
-
-		if (!jv_is_valid(consul))
-			return "the list of services has lost 'consul'; was the token's policy "
-			       "changed?";
-	}
-	if (answer->filtered && !w->was_filtered)
-		return "the list of services is filtered by ACLs now; was the token's policy "
-		       "changed?";
-	return NULL;
-}
-
-static bool is_selected(const struct watch *w, const char *name)
-{
-	const struct opt_list *patterns = &w->config.services;
-
-	if (patterns->count == 0)
-		return strcmp(name, "consul") != 0;
-	for (size_t i = 0; i < patterns->count; i++)
-		if (fnmatch(patterns->item[i], name, 0) == 0)
-			return true;
-	return false;
-}
-
-static bool is_in(jv names, const struct service *s)
-{
-	cleanup_jv jv exact = jvx_get(names, s->name);
-	bool found = jv_is_valid(exact);
-
-	/* Listed in another spelling only: rare, and so is the search for it. */
-	if (!found) {
-		cleanup_jv jv keys = jvx_keys(names);
-
-		for (int i = 0; i < jvx_length(keys) && !found; i++) {
-			cleanup_jv jv key = jvx_at(keys, i);
-
-			found = strcasecmp(jvx_str(key, ""), s->name) == 0;
-		}
-	}
-	return found;
-}
-
-static void take_names(struct watch *w, jv names)
-{
-	cleanup_jv jv keys = jvx_keys(names);
-
-	for (int i = 0; i < jvx_length(keys); i++) {
-		cleanup_jv jv key = jvx_at(keys, i);
-		const char *name = jvx_str(key, "");
-		struct service *s;
-
-		/* Consul refuses the empty name; a NUL would end it early. */
-		if (*name == '\0' || strlen(name) != (size_t)jv_string_length_bytes(jv_copy(key)) ||
-			!is_selected(w, name))
-			continue;
-		s = services_add(w, name);
-		if (s != NULL && !s->listed) {
-			s->listed = true;
-			service_read(s);
-		}
-	}
-}
-
-/* Only a confirming read makes a service unlisted; another one asks for that. */
-static void take_missing(struct watch *w, jv names, bool confirmed)
-{
-	struct service *s, *next;
-	bool missing = false;
-
-	for (s = TAILQ_FIRST(&w->all); s != NULL; s = next) {
-		next = TAILQ_NEXT(s, all);
-		if (!s->listed || s->dead || is_in(names, s))
-			continue;
-		missing = true;
-		if (confirmed) {
-			s->listed = false;
-			service_read(s);
-		}
-	}
-	if (missing && !confirmed)
-		watch_confirm(w);
-}
-
-/*
- * What was asked before the catalogue was lost does not tell that it is back: a
- * query that stood when its token was deleted still ends with 200 and the old list.
- */
-static bool is_from_before(const struct watch *w, const struct consul_answer *answer)
-{
-	return steady_ms() - answer->elapsed_ms < w->lost_ms;
-}
-
-/* True when the answer is a list that can be believed. */
-static bool take_list(struct watch *w, const struct consul_answer *answer, bool confirmed)
-{
-	struct consul_answer bad = *answer;
-	const char *why = NULL;
-	bool was_connected = w->state == WATCH_CONNECTED;
-
-	if (answer->outcome == CONSUL_OK && !jvx_is(answer->body, JV_KIND_OBJECT)) {
-		bad.outcome = CONSUL_FAILED;
-		why = "the list of services is no object";
-	} else if (answer->outcome == CONSUL_OK && (why = distrust(w, answer)) != NULL) {
-		bad.outcome = answer->no_leader ? CONSUL_FAILED : CONSUL_REFUSED;
-	}
-	if (why != NULL)
-		snprintf(bad.error, sizeof(bad.error), "%s", why);
-	if (bad.outcome != CONSUL_OK) {
-		watch_lose(w, &bad);
-		return false;
-	}
-	if (!was_connected && is_from_before(w, answer)) {
-		watch_later(w, 0);
-		return false;
-	}
-	if (!w->have_list) {
-		cleanup_jv jv consul = jvx_get(answer->body, "consul");
-
-		w->had_consul = jv_is_valid(consul);
-		w->was_filtered = answer->filtered;
-	}
-	w->multiplexed = w->multiplexed || answer->multiplexed;
-	if (confirmed)
-		w->confirmed_ms = steady_ms();
-	backoff_reset(&w->backoff);
-	set_state(w, WATCH_CONNECTED, "");
-	if (!w->have_list)
-		say_snapshot(w);
-	w->have_list = true;
-	take_names(w, answer->body);
-	services_choose(w);
-	take_missing(w, answer->body, confirmed);
-	if (!was_connected)
-		services_refresh(w, false);
-	watch_flush(w);
-	return true;
-}
-
-/*
- * The list's query is never served by a stream, so it alone shows at once that
- * a snapshot was restored: it comes early with the same index, or with a lower.
- */
-static bool is_restored(struct watch *w, const struct consul_answer *answer, uint64_t asked)
-{
-	bool early = answer->elapsed_ms < w->wait_ms - EARLY_SLACK_MS;
-
-	if (asked == 0 || answer->index > asked)
-		return false;
-	if (answer->index < asked)
-		return true;
-	/* Twice after the same time: this server waits less than it is asked to (max_query_time). */
-	if (early && answer->elapsed_ms > TICK_MS &&
-		llabs(answer->elapsed_ms - w->last_early_ms) < answer->elapsed_ms / 8) {
-		w->wait_ms = answer->elapsed_ms * 7 / 8;
-		return false;
-	}
-	w->last_early_ms = early ? answer->elapsed_ms : 0;
-	return early;
-}
-
-static void on_list(void *arg, const struct consul_answer *answer)
-{
-	struct watch *w = arg;
-	uint64_t asked = w->list_index;
-
-	w->list_running = false;
-	if (!take_list(w, answer, false) || w->config.once)
-		return;
-	w->list_index = answer->index;
-	if (is_restored(w, answer, asked)) {
-		w->list_index = 0;
-		services_refresh(w, false);
-	} else if (asked > 0 && answer->index > asked) {
-		services_hint(w);
-	}
-	watch_later(w, pace_take_ms(&w->list_pace, steady_ms()));
-}
-
-static void on_confirm(void *arg, const struct consul_answer *answer)
-{
-	struct watch *w = arg;
-	bool again = w->confirm_again;
-
-	w->confirm_running = w->confirm_again = false;
-	if (take_list(w, answer, true) && again)
-		watch_confirm(w);
-	watch_flush(w);
-}
-
-static void start_confirm(struct watch *w)
-{
-	w->confirm_again = false;
-	if (watch_ask(w, LIST_PATH, 0, CONSUL_CONSISTENT, on_confirm) == 0)
-		w->confirm_running = true;
-}
-
-/* What comes too soon after the last ones waits for the tick: many services may fail at once. */
-static void ask_confirm(struct watch *w)
-{
-	if (w->confirm_running || w->confirm_again ||
-		pace_take_ms(&w->confirm_pace, steady_ms()) > 0)
-		w->confirm_again = true;
-	else
-		start_confirm(w);
-}
-
-void watch_confirm(struct watch *w)
-{
-	if (watch_is_connected(w))
-		ask_confirm(w);
-}
-
-static void ask_list(struct watch *w)
-{
-	/* A query that stands does not tell that consul is back. */
-	if (w->list_running && !watch_is_connected(w))
-		ask_confirm(w);
-	if (w->list_running)
-		return;
-	/* A consistent read waits until the log is in; see is_of_the_past(). */
-	if (watch_ask(w, LIST_PATH, w->list_index,
-		    w->state == WATCH_CONNECTED ? w->config.consistency : CONSUL_CONSISTENT,
-		    on_list) == 0)
-		w->list_running = true;
-	else
-		watch_later(w, backoff_next_ms(&w->backoff));
+			answer->error, answer->outcome == CONSUL_LIMITED);
+	elsewhere = consul_fail_over(w->consul, answer);
+	if (!elsewhere)
+		watch_failed(w, answer);
+	watch_later(w, elsewhere ? 0 : watch_pause_ms(w, &w->backoff, answer));
 }
 
 static void on_list_timer(uv_timer_t *timer)
 {
 	struct watch *w = timer->data;
 
-	if (w->source != NULL)
-		ask_list(w);
+	if (w->begun)
+		list_ask(w);
 	else
 		watch_find_source(w);
+}
+
+/*
+ * The process was stopped, or the machine slept: what stands may be long dead, and
+ * nobody knows what was missed.
+ */
+static void catch_up(struct watch *w)
+{
+	log_debug("was stopped for a while: reading everything again");
+	list_confirm(w);
+	services_refresh(w, false);
 }
 
 static void on_tick(uv_timer_t *timer)
 {
 	struct watch *w = timer->data;
+	int64_t now = steady_ms();
 
-	if (w->confirm_again && !w->confirm_running)
-		start_confirm(w);
+	if (now > w->tick_ms + GAP_MS && watch_is_connected(w))
+		catch_up(w);
+	w->tick_ms = now;
+	take_tick(w);
+	list_tick(w);
 	services_tick(w);
+	sweep_tick(w);
 	watch_flush(w);
 }
 
@@ -405,30 +230,34 @@ static void add_timer(struct watch *w, uv_timer_t *timer)
 }
 
 struct watch *watch_open(uv_loop_t *loop, struct consul *consul, const struct watch_config *config,
-	watch_end_fn on_end, void *arg, struct err *err)
+	watch_end_fn on_end, void *arg)
 {
 	struct watch *w;
 
-	if (config->max_connections < WATCH_MIN_CONNECTIONS) {
-		err_set(err, EXIT_USAGE, "option '--max-conns': at least %d connections are needed",
-			WATCH_MIN_CONNECTIONS);
-		return NULL;
-	}
 	w = xcalloc(1, sizeof(*w));
 	w->loop = loop;
 	w->consul = consul;
 	w->config = *config;
 	w->on_end = on_end;
 	w->on_end_arg = arg;
-	w->wait_ms = config->wait_ms;
-	w->list_pace = (struct pace){ .interval_ms = PACE_MS, .burst = PACE_BURST };
+	w->opened_ms = w->tick_ms = steady_ms();
+	w->list_pace =
+		(struct pace){ .interval_us = LIST_PACE_MS * 1000, .burst = LIST_PACE_BURST };
 	w->confirm_pace = w->list_pace;
-	w->backoff = (struct backoff){ .min_ms = 250, .max_ms = 30000 };
+	w->backoff = w->crowded = (struct backoff){ .min_ms = 250, .max_ms = 30000 };
 	w->resync_started_ms = steady_ms();
 	services_init(w);
+	reads_init(w);
+	triggers_init(w);
 	add_timer(w, &w->list_timer);
 	add_timer(w, &w->due_timer);
 	add_timer(w, &w->tick_timer);
+	add_timer(w, &w->sweep_timer);
+	for (size_t i = 0; i < TRIGGERS; i++) {
+		uv_timer_init(loop, &w->triggers[i].timer);
+		w->triggers[i].timer.data = &w->triggers[i];
+		w->open_timers++;
+	}
 	add_timer(w, &w->deadline_timer);
 	uv_timer_start(&w->list_timer, on_list_timer, 0, 0);
 	uv_timer_start(&w->tick_timer, on_tick, TICK_MS, TICK_MS);
@@ -451,17 +280,28 @@ void watch_refresh(struct watch *w)
 	}
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void one_closed(struct watch *w)
 {
-	struct watch *w = handle->data;
-
 	if (--w->open_timers > 0)
 		return;
 	services_release(w);
+	triggers_release(w);
 	free(w->source);
 	free(w->source_json);
 	free(w->scope);
 	free(w);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	one_closed(handle->data);
+}
+
+static void on_trigger_closed(uv_handle_t *handle)
+{
+	struct trigger *t = handle->data;
+
+	one_closed(t->watch);
 }
 
 void watch_close(struct watch *w)
@@ -473,4 +313,7 @@ void watch_close(struct watch *w)
 	uv_close((uv_handle_t *)&w->due_timer, on_timer_closed);
 	uv_close((uv_handle_t *)&w->tick_timer, on_timer_closed);
 	uv_close((uv_handle_t *)&w->deadline_timer, on_timer_closed);
+	uv_close((uv_handle_t *)&w->sweep_timer, on_timer_closed);
+	for (size_t i = 0; i < TRIGGERS; i++)
+		uv_close((uv_handle_t *)&w->triggers[i].timer, on_trigger_closed);
 }

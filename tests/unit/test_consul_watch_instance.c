@@ -16,12 +16,23 @@ static jv parse(const char *text)
 	return v;
 }
 
+/* As without any option. */
+static jv instances_of(jv health, const char *source, struct err *err)
+{
+	struct selection_config config = { .filter = NULL };
+	struct selection *selection = selection_open(&config, err);
+	jv got = instances_from_health(health, source, selection, err);
+
+	selection_close(selection);
+	return got;
+}
+
 /* The instances of a body as JSON, or the error. */
 static char *instances(const char *body)
 {
 	struct err err = ERR_INIT;
 	cleanup_jv jv health = parse(body);
-	cleanup_jv jv got = instances_from_health(health, "dc1", &err);
+	cleanup_jv jv got = instances_of(health, "dc1", &err);
 
 	return jv_is_valid(got) ? jvx_dump(got) : xasprintf("error: %s", err.msg);
 }
@@ -31,7 +42,7 @@ static char *field(const char *body, const char *name)
 {
 	struct err err = ERR_INIT;
 	cleanup_jv jv health = parse(body);
-	cleanup_jv jv got = instances_from_health(health, "dc1", &err);
+	cleanup_jv jv got = instances_of(health, "dc1", &err);
 	cleanup_jv jv one = jvx_at(got, 0);
 	cleanup_jv jv value = jvx_get(one, name);
 
@@ -170,7 +181,7 @@ static void an_uid_is_source_node_and_id(void **state UNUSED)
 			xasprintf("[{\"Node\":{\"Node\":\"%s\"},\"Service\":{\"ID\":\"%s\"}}]",
 				rows[i].node, rows[i].id);
 		cleanup_jv jv health = parse(body);
-		cleanup_jv jv got = instances_from_health(health, rows[i].source, &err);
+		cleanup_jv jv got = instances_of(health, rows[i].source, &err);
 		cleanup_jv jv one = jvx_at(got, 0);
 
 		uids[i] = jvx_dup_field(one, "uid");
@@ -190,7 +201,7 @@ static void the_same_id_on_two_nodes_is_two_instances(void **state UNUSED)
 	struct err err = ERR_INIT;
 	cleanup_jv jv health = parse("[{\"Node\":{\"Node\":\"n1\"},\"Service\":{\"ID\":\"web\"}},"
 				     "{\"Node\":{\"Node\":\"n2\"},\"Service\":{\"ID\":\"web\"}}]");
-	cleanup_jv jv got = instances_from_health(health, "dc1", &err);
+	cleanup_jv jv got = instances_of(health, "dc1", &err);
 
 	assert_int_equal(jvx_length(got), 2);
 }
