@@ -3,7 +3,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "lib/yaml.h"
+#include "mesh-map/check.h"
+#include "mesh-map/config.h"
 #include "mesh-map/filters.h"
 #include "mesh-map/product.h"
 #include "mesh-map/program.h"
@@ -11,6 +12,7 @@
 struct mapping {
 	struct program **programs;
 	size_t n_programs;
+	bool no_validate;
 };
 
 /* What becomes of one record. */
@@ -34,9 +36,8 @@ static int add_dir(jv *dirs, const char *path, struct err *err)
 	return 0;
 }
 
-/* First those of -L, then the program's own, then the shipped one. */
-static jv make_lib_dirs(const struct mapping_options *options, const char *program,
-	const char *shipped, struct err *err)
+jv mapping_lib_dirs(const struct mapping_options *options, const char *program, const char *shipped,
+	struct err *err)
 {
 	cleanup_free char *own = filters_dir_of(program);
 	cleanup_jv jv dirs = jv_array();
@@ -50,31 +51,11 @@ static jv make_lib_dirs(const struct mapping_options *options, const char *progr
 	return jvx_take(&dirs);
 }
 
-static jv load_config(const char *path, struct err *err)
-{
-	cleanup_jv jv docs = jv_invalid();
-	cleanup_jv jv config = jv_invalid();
-
-	if (path == NULL)
-		return jv_object();
-	docs = yaml_parse_file(path, err);
-	if (!jv_is_valid(docs))
-		return jv_invalid();
-	config = jvx_at(docs, 0);
-	if (jvx_length(docs) == 0 || (jvx_length(docs) == 1 && jvx_is(config, JV_KIND_NULL)))
-		return jv_object();
-	if (jvx_length(docs) == 1 && jvx_is(config, JV_KIND_OBJECT))
-		return jvx_take(&config);
-	err_set(err, EXIT_CONFIG,
-		"%s: the configuration must be one YAML document with a mapping at its top", path);
-	return jv_invalid();
-}
-
 static int open_program(struct mapping *m, const struct mapping_options *options, const char *name,
 	const char *shipped, jv config, struct err *err)
 {
 	cleanup_free char *path = filters_find(name, shipped);
-	cleanup_jv jv dirs = make_lib_dirs(options, path, shipped, err);
+	cleanup_jv jv dirs = mapping_lib_dirs(options, path, shipped, err);
 	struct program *p;
 
 	if (!jv_is_valid(dirs))
@@ -95,7 +76,7 @@ static int open_all(struct mapping *m, const struct mapping_options *options, st
 
 	if (shipped == NULL)
 		return -1;
-	config = load_config(options->config, err);
+	config = config_load(options->config, err);
 	if (!jv_is_valid(config))
 		return -1;
 	for (size_t i = 0; i < options->n_programs; i++)
@@ -111,6 +92,7 @@ struct mapping *mapping_open(const struct mapping_options *options, struct err *
 {
 	struct mapping *m = xcalloc(1, sizeof(*m));
 
+	m->no_validate = options->no_validate;
 	if (open_all(m, options, err) < 0) {
 		mapping_close(m);
 		return NULL;
@@ -151,13 +133,22 @@ static jv make_apply(jv record, jv objects, jv keep)
 	return jvx_take(&answer);
 }
 
-static jv make_keep(jv record, const char *problem)
+jv mapping_keep(jv record, const char *problem)
 {
 	cleanup_jv jv answer = begin_record(record, "keep");
 
 	answer = jv_object_delete(answer, jv_string("at"));
 	jvx_set_str(&answer, "error", problem);
 	return jvx_take(&answer);
+}
+
+void mapping_count(jv answer, unsigned *ret_objects, unsigned *ret_kept)
+{
+	cleanup_jv jv objects = jvx_get(answer, "objects");
+	cleanup_jv jv keep = jvx_get(answer, "keep");
+
+	*ret_objects = (unsigned)jvx_length(objects);
+	*ret_kept = (unsigned)jvx_length(keep);
 }
 
 jv mapping_gone(jv gone)
@@ -167,7 +158,26 @@ jv mapping_gone(jv gone)
 	return make_apply(gone, none, none);
 }
 
-static int add_output(struct result *r, jv output, struct err *err)
+static int check(const struct mapping *m, jv output, struct err *err)
+{
+	if (product_check(output, err) < 0)
+		return -1;
+	return m->no_validate ? check_sendable(output, err) : check_object(output, err);
+}
+
+/* "PROGRAM: KIND 'NAME': WHAT", for those who see only that line. */
+static char *name_problem(const struct program *p, jv output, const char *what)
+{
+	cleanup_jv jv kind = jvx_get(output, "kind");
+	cleanup_jv jv metadata = jvx_get(output, "metadata");
+	cleanup_jv jv name = jvx_get(metadata, "name");
+
+	return xasprintf(
+		"%s: %s '%s': %s", program_path(p), jvx_str(kind, ""), jvx_str(name, ""), what);
+}
+
+static int add_output(const struct mapping *m, const struct program *p, struct result *r, jv output,
+	struct err *err)
 {
 	cleanup_free char *identity = product_identity(output, err);
 	cleanup_jv jv before = jv_invalid();
@@ -180,17 +190,18 @@ static int add_output(struct result *r, jv output, struct err *err)
 		return err_set(
 			err, EXIT_SOME_FAILED, "two objects with the one identity '%s'", identity);
 	jvx_set(&r->seen, identity, jv_true());
-	if (product_check(output, &why) == 0) {
+	if (check(m, output, &why) == 0) {
 		jvx_append(&r->objects, jv_copy(output));
 		return 0;
 	}
 	jvx_append(&r->keep, product_keep(output, why.msg));
 	if (r->first_problem == NULL)
-		r->first_problem = xstrdup(why.msg);
+		r->first_problem = name_problem(p, output, why.msg);
 	return 0;
 }
 
-static int run_program(struct program *p, jv record, struct result *r, struct err *err)
+static int run_program(
+	const struct mapping *m, struct program *p, jv record, struct result *r, struct err *err)
 {
 	cleanup_jv jv outputs = program_run(p, record, err);
 
@@ -198,15 +209,9 @@ static int run_program(struct program *p, jv record, struct result *r, struct er
 		return err_wrap(err, "%s", program_path(p));
 	for (int i = 0; i < jvx_length(outputs); i++) {
 		cleanup_jv jv output = jvx_at(outputs, i);
-		bool had_problem = r->first_problem != NULL;
 
-		if (add_output(r, output, err) < 0)
+		if (add_output(m, p, r, output, err) < 0)
 			return err_wrap(err, "%s", program_path(p));
-		if (!had_problem && r->first_problem != NULL) {
-			cleanup_free char *problem = r->first_problem;
-
-			r->first_problem = xasprintf("%s: %s", program_path(p), problem);
-		}
 	}
 	return 0;
 }
@@ -232,10 +237,10 @@ jv mapping_run(struct mapping *m, jv service, char **ret_problem)
 	if (!jvx_is(instances, JV_KIND_ARRAY))
 		rc = err_set(&err, EXIT_SOME_FAILED, "the record has no array 'instances'");
 	for (size_t i = 0; i < m->n_programs && rc == 0; i++)
-		rc = run_program(m->programs[i], service, &r, &err);
+		rc = run_program(m, m->programs[i], service, &r, &err);
 	if (rc < 0) {
 		*ret_problem = xstrdup(err.msg);
-		return make_keep(service, err.msg);
+		return mapping_keep(service, err.msg);
 	}
 	*ret_problem = TAKE(r.first_problem);
 	return make_apply(service, r.objects, r.keep);

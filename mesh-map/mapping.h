@@ -13,9 +13,17 @@ struct mapping_options {
 	const char *const *lib_dirs; /* where modules are looked for first */
 	size_t n_lib_dirs;
 	const char *config; /* YAML file, or NULL */
+	bool no_validate;   /* objects are sent without check_object() */
 };
 
 struct mapping;
+
+/*
+ * Where modules are looked for: first those of -L, then the directory of the file `program`, then
+ * the shipped one. An array of absolute paths; invalid with EXIT_CONFIG.
+ */
+jv mapping_lib_dirs(const struct mapping_options *options, const char *program, const char *shipped,
+	struct err *err) NODISCARD;
 
 /* Reads and compiles everything. NULL, with EXIT_CONFIG when a file is the reason. */
 struct mapping *mapping_open(const struct mapping_options *options, struct err *err) NODISCARD;
@@ -29,6 +37,12 @@ void mapping_close(struct mapping *m);
  * else it is NULL.
  */
 jv mapping_run(struct mapping *m, jv service, char **ret_problem) NODISCARD;
+
+/* How many objects an answer of mapping_run() has, and how many in its `keep`. */
+void mapping_count(jv answer, unsigned *ret_objects, unsigned *ret_kept);
+
+/* The `keep` for a `service` record (borrowed) whose mapping failed as a whole. */
+jv mapping_keep(jv record, const char *problem) NODISCARD;
 
 /* The `apply` with no objects for a `gone` record (borrowed). */
 jv mapping_gone(jv gone) NODISCARD;

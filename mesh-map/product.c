@@ -47,16 +47,22 @@ char *product_identity(jv value, struct err *err)
 		jv_string_value(name));
 }
 
+/* What k8s-apply takes for a name, whatever the kind: printable, and nothing that could change a path. */
 static bool is_path_segment(jv v)
 {
 	const char *s = jvx_str(v, "");
 	size_t len = strlen(s);
 
-	return len > 0 && len <= MAX_NAME && len == (size_t)jv_string_length_bytes(jv_copy(v)) &&
-	       strpbrk(s, "/%") == NULL && strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
+	if (len == 0 || len > MAX_NAME || len != (size_t)jv_string_length_bytes(jv_copy(v)) ||
+		strcmp(s, ".") == 0 || strcmp(s, "..") == 0)
+		return false;
+	for (; *s != '\0'; s++)
+		if (*s <= ' ' || *s > '~' || *s == '/' || *s == '%')
+			return false;
+	return true;
 }
 
-/* A map of strings, or nothing. */
+/* A map of strings, or nothing. k8s-apply leaves out what is null. */
 static int check_strings(jv metadata, const char *field, struct err *err)
 {
 	cleanup_jv jv map = jvx_get(metadata, field);
@@ -70,7 +76,7 @@ static int check_strings(jv metadata, const char *field, struct err *err)
 		cleanup_jv jv key = jvx_at(keys, i);
 		cleanup_jv jv value = jvx_get(map, jv_string_value(key));
 
-		if (!jvx_is(value, JV_KIND_STRING))
+		if (!jvx_is(value, JV_KIND_STRING) && !jvx_is(value, JV_KIND_NULL))
 			return err_set(err, EXIT_SOME_FAILED,
 				"metadata.%s: the value of '%s' is not a string", field,
 				jv_string_value(key));
@@ -95,13 +101,9 @@ static int check_fields(jv metadata, struct err *err)
 
 int product_check(jv value, struct err *err)
 {
-	cleanup_jv jv kind = jvx_get(value, "kind");
 	cleanup_jv jv metadata = jvx_get(value, "metadata");
-	cleanup_jv jv name = jvx_get(metadata, "name");
 
-	if (check_fields(metadata, err) < 0)
-		return err_wrap(err, "%s '%s'", jvx_str(kind, ""), jvx_str(name, ""));
-	return 0;
+	return check_fields(metadata, err);
 }
 
 jv product_keep(jv value, const char *error)

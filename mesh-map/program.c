@@ -50,13 +50,17 @@ static jv on_input(jq_state *jq UNUSED, void *arg)
 
 /*
  * Where libjq 1.6 writes to when a program uses `stderr` (it has no callback
- * for that), and glibc when libjq's own checks end the process.
+ * for that), and glibc when libjq's own checks end the process. Without memory
+ * libjq says so and aborts, whatever handler it was given: the status of the
+ * table tells that from a bug.
  */
 static ssize_t on_stderr(void *cookie UNUSED, const char *data, size_t len)
 {
 	cleanup_free char *text = xstrndup(data, len);
 	bool crash = strstr(text, "Assertion") != NULL;
 
+	if (strstr(text, "cannot allocate memory") != NULL)
+		_exit(EXIT_SYSTEM);
 	log_write(crash ? LOG_LVL_ERROR : LOG_LVL_DEBUG, "program writes to stderr", "text", text,
 		(char *)NULL);
 	return (ssize_t)len;
@@ -64,7 +68,11 @@ static ssize_t on_stderr(void *cookie UNUSED, const char *data, size_t len)
 
 static FILE *open_stderr(void)
 {
-	return fopencookie(NULL, "w", (cookie_io_functions_t){ .write = on_stderr });
+	FILE *f = fopencookie(NULL, "w", (cookie_io_functions_t){ .write = on_stderr });
+
+	if (f != NULL)
+		setvbuf(f, NULL, _IONBF, 0); /* what is said before an abort is said */
+	return f;
 }
 
 /* Takes ", line 3" or ", column 5" off the end of text; 0 when there is none. */

@@ -4,41 +4,128 @@
 
 #include "lib/lines.h"
 #include "lib/log.h"
+#include "mesh-map/mapping.h"
+#include "mesh-map/peek.h"
 
-void stream_init(struct stream *s, struct mapping *mapping, int out_fd)
+/* A longer line that killed a worker is not parsed here: its `keep` has the fields that matter. */
+#define MAX_PARSED_BYTES (1u << 20)
+
+void stream_init(struct stream *s, struct out *out)
 {
-	*s = (struct stream){ .mapping = mapping, .snapshots = jv_object() };
-	sink_init(&s->out, out_fd);
+	*s = (struct stream){ .out = out, .snapshots = jv_object() };
 	said_init(&s->said);
 }
 
 void stream_release(struct stream *s)
 {
 	jv_free(s->snapshots);
-	sink_release(&s->out);
 	said_release(&s->said);
 }
 
-static int write_record(struct stream *s, jv record, struct err *err)
-{
-	cleanup_jv jv text = jv_dump_string(jv_copy(record), JV_PRINT_SORTED);
+/* --- lines in --- */
 
-	return sink_line(
-		&s->out, jv_string_value(text), (size_t)jv_string_length_bytes(jv_copy(text)), err);
+static struct item *bad_line(struct stream *s, char *problem)
+{
+	struct item *item = item_new(ITEM_BAD, s->line, NULL, 0);
+
+	item->problem = problem;
+	return item;
 }
 
-/* "source/service", or NULL when the record does not say of whom it speaks. */
-static char *subject_of(jv record, struct err *err)
+static const char *missing_name(bool has_source)
+{
+	return has_source ? "the record has no string 'service'"
+			  : "the record has no string 'source'";
+}
+
+static struct item *service_line(
+	struct stream *s, const struct peek *p, const char *text, size_t len)
+{
+	struct item *item;
+
+	if (p->source.text == NULL || p->service.text == NULL)
+		return NULL;
+	item = item_new(ITEM_SERVICE, s->line, text, len);
+	item_name(item, p->source.text, p->source.len, p->service.text, p->service.len);
+	return item;
+}
+
+static struct item *parsed_service(
+	struct stream *s, jv record, bool gone, const char *text, size_t len)
 {
 	cleanup_jv jv source = jvx_get(record, "source");
 	cleanup_jv jv service = jvx_get(record, "service");
+	cleanup_jv jv answer = jv_invalid();
+	struct item *item;
 
-	if (jvx_is(source, JV_KIND_STRING) && jvx_is(service, JV_KIND_STRING))
-		return xasprintf("%s/%s", jv_string_value(source), jv_string_value(service));
-	err_set(err, EXIT_BAD_INPUT, "the record has no string '%s'",
-		jvx_is(source, JV_KIND_STRING) ? "service" : "source");
-	return NULL;
+	if (!jvx_is(source, JV_KIND_STRING) || !jvx_is(service, JV_KIND_STRING))
+		return bad_line(s, xstrdup(missing_name(jvx_is(source, JV_KIND_STRING))));
+	item = item_new(gone ? ITEM_GONE : ITEM_SERVICE, s->line, gone ? NULL : text, len);
+	item_name(item, jv_string_value(source), strlen(jv_string_value(source)),
+		jv_string_value(service), strlen(jv_string_value(service)));
+	if (gone) {
+		answer = mapping_gone(record);
+		item->answer = jvx_dump(answer);
+		item->answer_len = strlen(item->answer);
+	}
+	return item;
 }
+
+static enum item_kind kind_of(jv record)
+{
+	if (jvx_field_is(record, "type", "start"))
+		return ITEM_START;
+	if (jvx_field_is(record, "type", "synced"))
+		return ITEM_SYNCED;
+	return ITEM_PASS;
+}
+
+/* A line of any kind, by its value. */
+static struct item *parsed_line(struct stream *s, const char *text, size_t len)
+{
+	cleanup_jv jv record = jv_invalid();
+	cleanup_jv jv source = jv_invalid();
+	struct err err = ERR_INIT;
+	struct item *item;
+
+	record = jvx_parse(text, len, &err);
+	if (!jv_is_valid(record))
+		return bad_line(s, xstrdup(err.msg));
+	if (!jvx_is(record, JV_KIND_OBJECT))
+		return bad_line(s, xstrdup("not a JSON object"));
+	if (jvx_field_is(record, "type", "service"))
+		return parsed_service(s, record, false, text, len);
+	if (jvx_field_is(record, "type", "gone"))
+		return parsed_service(s, record, true, text, len);
+	item = item_new(kind_of(record), s->line, text, len);
+	source = jvx_get(record, "source");
+	if (jvx_is(source, JV_KIND_STRING))
+		item->source = xstrdup(jv_string_value(source));
+	return item;
+}
+
+static bool is_blank(const char *text, size_t len)
+{
+	return strspn(text, " \t\r") == len;
+}
+
+struct item *stream_take(struct stream *s, const char *text, size_t len)
+{
+	struct item *item = NULL;
+	struct peek peek;
+
+	s->line++;
+	if (text == NULL)
+		return bad_line(s, xasprintf("longer than %u MiB", LINES_MAX_BYTES >> 20));
+	if (is_blank(text, len))
+		return NULL;
+	/* The workers parse what is large; a line is looked at here as far as its way depends on it. */
+	if (peek_line(text, len, &peek) && peek_is(&peek.type, "service"))
+		item = service_line(s, &peek, text, len);
+	return item != NULL ? item : parsed_line(s, text, len);
+}
+
+/* --- answers out --- */
 
 static void report(struct stream *s, const char *subject, const char *problem)
 {
@@ -50,109 +137,97 @@ static void report(struct stream *s, const char *subject, const char *problem)
 	}
 }
 
-static jv map_service(struct stream *s, jv record, const char *subject)
+/* The record of one whose mapping ended its worker: made without the program. */
+static char *keep_of(const struct item *item)
 {
-	char *problem = NULL;
-	jv answer = mapping_run(s->mapping, record, &problem);
+	cleanup_jv jv record = jv_invalid();
+	cleanup_jv jv keep = jv_invalid();
+	struct err err = ERR_INIT;
 
-	report(s, subject, problem);
-	free(problem);
-	return answer;
+	if (item->len <= MAX_PARSED_BYTES)
+		record = jvx_parse(item->text, item->len, &err);
+	if (!jvx_is(record, JV_KIND_OBJECT)) {
+		jv_free(jvx_take(&record));
+		record = jv_object();
+		jvx_set_str(&record, "source", item->source);
+		jvx_set_str(&record, "service", item->subject + strlen(item->source) + 1);
+	}
+	keep = mapping_keep(record, item->problem);
+	return jvx_dump(keep);
 }
 
-static jv map_gone(struct stream *s, jv record, const char *subject)
+static void trace(const struct item *item)
 {
-	said_recovered(&s->said, subject);
-	return mapping_gone(record);
+	cleanup_free char *ms = xasprintf("%.1f", (double)item->took_us / 1000);
+
+	log_info("mapped", "service", item->subject, "line", log_num(item->line), "ms", ms,
+		"objects", log_num(item->objects), "kept", log_num(item->kept));
+}
+
+static void put_service(struct stream *s, struct item *item)
+{
+	report(s, item->subject, item->problem);
+	if (item->died) {
+		item->answer = keep_of(item);
+		item->answer_len = strlen(item->answer);
+	} else if (s->trace) {
+		trace(item);
+	}
+	out_bytes(s->out, item->answer, item->answer_len);
 }
 
 /* It may have been anybody's: no snapshot that is open is complete any more. */
-static int unreadable(struct stream *s, const struct err *why)
+static void put_bad(struct stream *s, const struct item *item)
 {
 	cleanup_jv jv sources = jvx_keys(s->snapshots);
 
-	log_error("line is not a record, dropped", "line", log_num(s->line), "error", why->msg);
+	log_error("line is not a record, dropped", "line", log_num(item->line), "error",
+		item->problem);
 	s->dropped = true;
 	for (int i = 0; i < jvx_length(sources); i++)
 		s->snapshots = jv_object_set(s->snapshots, jvx_at(sources, i), jv_false());
-	return 0;
 }
 
-static int take_start(struct stream *s, jv record, const char *text, size_t len, struct err *err)
+static void put_synced(struct stream *s, const struct item *item)
 {
-	cleanup_jv jv source = jvx_get(record, "source");
-
-	if (jvx_is(source, JV_KIND_STRING))
-		s->snapshots = jv_object_set(s->snapshots, jv_copy(source), jv_true());
-	return sink_line(&s->out, text, len, err);
-}
-
-static int take_synced(struct stream *s, jv record, const char *text, size_t len, struct err *err)
-{
-	cleanup_jv jv source = jvx_get(record, "source");
 	cleanup_jv jv complete = jv_invalid();
 
-	if (!jvx_is(source, JV_KIND_STRING))
-		return sink_line(&s->out, text, len, err);
-	complete = jvx_get(s->snapshots, jv_string_value(source));
-	s->snapshots = jv_object_delete(s->snapshots, jv_copy(source));
-	if (!jvx_is(complete, JV_KIND_FALSE))
-		return sink_line(&s->out, text, len, err);
-	log_warn("the snapshot lost a line, nothing is pruned by it", "source",
-		jv_string_value(source));
-	return 0;
-}
-
-static bool is_blank(const char *text, size_t len)
-{
-	return strspn(text, " \t\r") == len;
-}
-
-/* The record of a service, or of its end. */
-static int take_service(struct stream *s, jv record, bool gone, struct err *err)
-{
-	cleanup_free char *subject = NULL;
-	cleanup_jv jv answer = jv_invalid();
-	struct err why = ERR_INIT;
-
-	subject = subject_of(record, &why);
-	if (subject == NULL)
-		return unreadable(s, &why);
-	answer = gone ? map_gone(s, record, subject) : map_service(s, record, subject);
-	return write_record(s, answer, err);
-}
-
-int stream_line(struct stream *s, const char *text, size_t len, struct err *err)
-{
-	cleanup_jv jv record = jv_invalid();
-	struct err why = ERR_INIT;
-
-	s->line++;
-	if (text == NULL) {
-		err_set(&why, EXIT_BAD_INPUT, "longer than %u MiB", LINES_MAX_BYTES >> 20);
-		return unreadable(s, &why);
+	if (item->source != NULL) {
+		complete = jvx_get(s->snapshots, item->source);
+		s->snapshots = jv_object_delete(s->snapshots, jv_string(item->source));
 	}
-	if (is_blank(text, len))
-		return 0;
-	record = jvx_parse(text, len, &why);
-	if (jv_is_valid(record) && !jvx_is(record, JV_KIND_OBJECT))
-		err_set(&why, EXIT_BAD_INPUT, "not a JSON object");
-	if (!jvx_is(record, JV_KIND_OBJECT))
-		return unreadable(s, &why);
-	if (jvx_field_is(record, "type", "service"))
-		return take_service(s, record, false, err);
-	if (jvx_field_is(record, "type", "gone"))
-		return take_service(s, record, true, err);
-	if (jvx_field_is(record, "type", "start"))
-		return take_start(s, record, text, len, err);
-	if (jvx_field_is(record, "type", "synced"))
-		return take_synced(s, record, text, len, err);
-	return sink_line(&s->out, text, len, err);
+	if (jvx_is(complete, JV_KIND_FALSE))
+		log_warn("the snapshot lost a line, nothing is pruned by it", "source",
+			item->source);
+	else
+		out_bytes(s->out, item->text, item->len);
 }
 
-int stream_flush(struct stream *s, struct err *err)
+void stream_put(struct stream *s, struct item *item)
 {
-	return sink_flush(&s->out, err);
+	switch (item->kind) {
+	case ITEM_SERVICE:
+		put_service(s, item);
+		return;
+	case ITEM_GONE:
+		said_recovered(&s->said, item->subject);
+		out_bytes(s->out, item->answer, item->answer_len);
+		return;
+	case ITEM_BAD:
+		put_bad(s, item);
+		return;
+	case ITEM_SYNCED:
+		put_synced(s, item);
+		return;
+	case ITEM_START:
+		if (item->source != NULL)
+			jvx_set(&s->snapshots, item->source, jv_true());
+		out_bytes(s->out, item->text, item->len);
+		return;
+	case ITEM_PASS:
+		out_bytes(s->out, item->text, item->len);
+		return;
+	}
 }
 
 bool stream_has_problems(const struct stream *s)

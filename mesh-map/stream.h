@@ -11,27 +11,27 @@
 #ifndef MESH_MAP_STREAM_H
 #define MESH_MAP_STREAM_H
 
-#include "mesh-map/mapping.h"
+#include "lib/out.h"
+#include "mesh-map/item.h"
 #include "mesh-map/said.h"
-#include "mesh-map/sink.h"
 
 struct stream {
-	struct mapping *mapping; /* the caller's; may be changed between two lines */
-	struct sink out;
+	struct out *out;
 	struct said said;
 	long long line;
+	bool trace;   /* every service is said, with what it cost */
 	bool dropped; /* a line, at any time */
 	jv snapshots; /* the open ones: source to whether it is complete so far */
 };
 
-void stream_init(struct stream *s, struct mapping *mapping, int out_fd);
+void stream_init(struct stream *s, struct out *out);
 void stream_release(struct stream *s);
 
-/* One line of input, NULL for one that was too long. -1 only when output cannot be written. */
-int stream_line(struct stream *s, const char *text, size_t len, struct err *err) NODISCARD;
+/* What a line is (NULL: it was too long), to be given to the pool; NULL for a blank one. Owned. */
+struct item *stream_take(struct stream *s, const char *text, size_t len) NODISCARD;
 
-/* Lets everything out that was gathered. */
-int stream_flush(struct stream *s, struct err *err) NODISCARD;
+/* Says and writes what became of it; called in the order of the lines. */
+void stream_put(struct stream *s, struct item *item);
 
 /* True when a line was dropped, or while some service's last mapping failed. */
 bool stream_has_problems(const struct stream *s);

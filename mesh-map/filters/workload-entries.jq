@@ -6,32 +6,29 @@ m::settings($config) as $set
 | m::host($set) as $host
 | m::ports($set) as $ports
 | m::selector as $selector
-| m::serving($set) as $serving
+| m::all_judged($set) as $instances
 | {
     apiVersion: $set.apiVersion,
     kind: "ServiceEntry",
     metadata: ($host | m::metadata($set)),
-    spec: {
-      hosts: [$host],
-      location: "MESH_INTERNAL",
-      ports: $ports,
-      resolution: ($serving | m::resolution),
-      workloadSelector: {labels: $selector}
-    }
+    spec: (
+      {
+        hosts: [$host],
+        location: $set.location,
+        ports: $ports,
+        resolution: ($instances | m::resolution($set))
+      }
+      # With resolution NONE there is nothing to select: traffic goes to the address that it was for.
+      + (if $set.resolution == "NONE" then {} else {workloadSelector: {labels: $selector}} end)
+      + ($set | m::entry_options)
+    )
   },
-  ( $serving[]
+  ( $instances[]
+    | select(.leftOut == null)
     | {
         apiVersion: $set.apiVersion,
         kind: "WorkloadEntry",
         metadata: ("\($host)-\(.uid)" | m::metadata($set)),
-        spec: (
-          {
-            address: .address,
-            ports: m::target_ports($ports),
-            labels: (m::labels($set) + $selector)
-          }
-          + m::weighted
-          + m::locality($set)
-        )
+        spec: (m::endpoint($set; $ports) | .labels += $selector)
       }
   )

@@ -200,7 +200,7 @@ keep bad $T/p.jq: no port in bad"
 	map -f "$T/p.jq"
 	assert_status 1
 	assert_equal "$(jq -c '[.type, [.objects[].metadata.name], .keep]' <<<"$output")" \
-		'["apply",["good"],[{"apiVersion":"x.io/v1","error":"B '"'bad'"': metadata.labels: the value of '"'a'"' is not a string","kind":"B","name":"bad","namespace":"n"}]]'
+		'["apply",["good"],[{"apiVersion":"x.io/v1","error":"metadata.labels: the value of '"'a'"' is not a string","kind":"B","name":"bad","namespace":"n"}]]'
 	assert_one_line "$stderr"
 	assert_match "$stderr" "service=dc1/web .*$T/p.jq: B 'bad': metadata.labels"
 }
@@ -395,10 +395,10 @@ keep bad $T/p.jq: no port in bad"
 	service web >"$T/in"
 	map -f "$T/p.jq"
 	assert_equal "$(jq -c '.objects[0].config' <<<"$output")" '{}'
-	printf 'a: no\nb: [1, 0x10]\n' >"$T/c.yaml"
+	printf 'custom:\n  a: no\n  b: [1, 0x10]\n' >"$T/c.yaml"
 	map -f "$T/p.jq" --config "$T/c.yaml"
-	assert_equal "$(jq -c '.objects[0].config' <<<"$output")" '{"a":"no","b":[1,16]}'
-	assert_equal "$(jq -c '.objects[0].named' <<<"$output")" '{"config":{"a":"no","b":[1,16]}}'
+	assert_equal "$(jq -c '.objects[0].config' <<<"$output")" '{"custom":{"a":"no","b":[1,16]}}'
+	assert_equal "$(jq -c '.objects[0].named' <<<"$output")" '{"config":{"custom":{"a":"no","b":[1,16]}}}'
 	printf '# nothing yet\n' >"$T/c.yaml"
 	map -f "$T/p.jq" --config "$T/c.yaml"
 	assert_equal "$(jq -c '.objects[0].config' <<<"$output")" '{}'
@@ -491,8 +491,8 @@ keep bad $T/p.jq: no port in bad"
 }
 
 @test "SIGHUP loads programs and configuration anew; a broken one is refused" {
-	program p.jq "$(object '\(.service)-\($config.n)')"
-	echo 'n: 1' >"$T/c.yaml"
+	program p.jq "$(object '\(.service)-\($config.custom)')"
+	echo 'custom: 1' >"$T/c.yaml"
 	mkfifo "$T/fifo"
 	exec 7<>"$T/fifo"
 	mesh-map -f "$T/p.jq" --config "$T/c.yaml" <"$T/fifo" >"$T/out" 2>"$T/err" 3>&- 7>&- &
@@ -500,7 +500,7 @@ keep bad $T/p.jq: no port in bad"
 	service a >&7
 	wait_for 10 has_line "$T/out" '"name":"a-1"'
 
-	echo 'n: 2' >"$T/c.yaml"
+	echo 'custom: 2' >"$T/c.yaml"
 	kill -HUP "$pid"
 	wait_for 10 has_line "$T/err" 'level=info msg=".*loaded anew'
 	service b >&7
@@ -519,6 +519,43 @@ keep bad $T/p.jq: no port in bad"
 	wait_for 10 has_line "$T/out" '"name":"d-new"'
 	exec 7>&-
 	wait "$pid"
+}
+
+@test "SIGHUP: what cannot be read twice, or is empty for a moment, is refused and the old one stays" {
+	mkfifo "$T/pipe"
+	echo 'hostSuffix: my.org' >"$T/mesh.yaml"
+	# shellcheck disable=SC2094 # the configuration is one pipe, the input another
+	spawn map bash -c 'exec mesh-map --config <(cat "$1/mesh.yaml") <"$1/pipe"' - "$T"
+	exec 5>"$T/pipe"
+	service web >&5
+	wait_for 10 lines_are "$T/map.out" '"name":"web\.my\.org"' 1
+	kill -HUP "$(<"$T/map.pid")"
+	wait_for 10 has_line "$T/map.err" 'level=error msg="not loaded anew, the old programs stay" error="./dev/fd/[0-9]+. is no regular file'
+	service web >&5
+	wait_for 10 lines_are "$T/map.out" '"name":"web\.my\.org"' 2
+	exec 5>&-
+	wait_exit map
+
+	spawn map bash -c 'exec mesh-map --config "$1/mesh.yaml" <"$1/pipe"' - "$T"
+	exec 5>"$T/pipe"
+	service web >&5
+	wait_for 10 lines_are "$T/map.out" '"name":"web\.my\.org"' 1
+	: >"$T/mesh.yaml"
+	kill -HUP "$(<"$T/map.pid")"
+	wait_for 10 has_line "$T/map.err" 'mesh.yaml. is empty'
+	service web >&5
+	wait_for 10 lines_are "$T/map.out" '"name":"web\.my\.org"' 2
+	exec 5>&-
+	wait_exit map
+}
+
+@test "commands whose output is lost say so" {
+	service web >"$T/in"
+	run bash -c 'mesh-map explain web "$1" >/dev/full' - "$T/in"
+	assert_status 74
+	printf '%s\n' '. + 1' 1 2 >"$T/a.test"
+	run bash -c 'mesh-map test "$1" >/dev/full' - "$T/a.test"
+	assert_status 74
 }
 
 @test "SIGTERM ends it at once" {

@@ -109,3 +109,45 @@ made_of() {
 		env -i PATH="$PATH" jq -L ../../mesh-map/filters --argjson config '{}' -c -f "$program" </dev/null
 	done
 }
+
+@test "the manual names every function of the module, and no other" {
+	grep -oE '^def [a-z][a-z0-9_]*' ../../mesh-map/filters/meshpipe.jq | cut -d' ' -f2 | sort -u >"$BATS_TEST_TMPDIR/module"
+	grep -oE 'Fn [a-z0-9_]+' ../../docs/meshpipe-filters.7 | cut -d' ' -f2 | sort -u >"$BATS_TEST_TMPDIR/manual"
+	[ -s "$BATS_TEST_TMPDIR/module" ]
+	diff "$BATS_TEST_TMPDIR/module" "$BATS_TEST_TMPDIR/manual"
+}
+
+# slices FILE: the EndpointSlices of one service of 2,500 instances, changed by the jq program $2
+slices() {
+	jq -nc '{type: "service", source: "dc1", service: "web", instances: [range(2500)
+		| {uid: ("\(. * 7919 % 10000 + 10000)" + "00000000000" | .[1:]), port: 80, status: "passing",
+		   address: "10.0.\(. / 250 | floor).\(. % 250)"}]}' |
+		jq -c "$2" | "$bin/mesh-map" -f kubernetes-service.jq |
+		jq -cS '.objects[] | select(.kind == "EndpointSlice")' >"$1"
+}
+
+@test "kubernetes-service.jq: no slice has over 1,000 endpoints, and one instance changes one of them" {
+	cd "$BATS_TEST_TMPDIR"
+	slices all .
+	slices sick '.instances[1234].status = "critical"'
+	slices fewer 'del(.instances[77])'
+	[ "$(jq -s 'map(.endpoints | length) | max <= 1000 and add == 2500' all)" = true ]
+	[ "$(diff all sick | grep -c '^<')" -eq 1 ]
+	[ "$(diff all sick | grep -c '^>')" -eq 1 ]
+	[ "$(diff all fewer | grep -c '^<')" -eq 1 ]
+	[ "$(diff all fewer | grep -c '^>')" -eq 1 ]
+}
+
+@test "odd catalogues: the other programs make the same in stock jq, in any order, whatever the health" {
+	./odd-records 5 300 >"$BATS_TEST_TMPDIR/records"
+	./odd-records 5 300 --shuffle >"$BATS_TEST_TMPDIR/shuffled"
+	for program in subsets kubernetes-service; do
+		"$bin/mesh-map" -f "$program.jq" <"$BATS_TEST_TMPDIR/records" | jq -cS '.objects[]' >"$BATS_TEST_TMPDIR/ours"
+		"$bin/mesh-map" -f "$program.jq" <"$BATS_TEST_TMPDIR/shuffled" | jq -cS '.objects[]' >"$BATS_TEST_TMPDIR/other"
+		"${JQ:-jq}" -cS -L ../../mesh-map/filters --argjson config '{}' -f "../../mesh-map/filters/$program.jq" \
+			"$BATS_TEST_TMPDIR/records" >"$BATS_TEST_TMPDIR/theirs"
+		[ -s "$BATS_TEST_TMPDIR/ours" ]
+		cmp "$BATS_TEST_TMPDIR/ours" "$BATS_TEST_TMPDIR/theirs"
+		cmp "$BATS_TEST_TMPDIR/ours" "$BATS_TEST_TMPDIR/other"
+	done
+}

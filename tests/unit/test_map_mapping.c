@@ -131,7 +131,7 @@ static void one_identity_from_two_programs_keeps_the_service(void **state UNUSED
 static void a_bad_object_is_kept_among_good_ones(void **state UNUSED)
 {
 	assert_maps(OBJECT("x"), OBJECT("..") ", " OBJECT("y"),
-		"{\"at\":5,\"keep\":[{\"apiVersion\":\"v1\",\"error\":\"A '..': metadata.name is "
+		"{\"at\":5,\"keep\":[{\"apiVersion\":\"v1\",\"error\":\"metadata.name is "
 		"not a valid name\",\"kind\":\"A\",\"name\":\"..\"}],\"key\":\"web\",\"new\":true,"
 		"\"objects\":[{\"apiVersion\":\"v1\",\"kind\":\"A\",\"metadata\":{\"name\":\"x\"}},"
 		"{\"apiVersion\":\"v1\",\"kind\":\"A\",\"metadata\":{\"name\":\"y\"}}],"
@@ -158,13 +158,14 @@ static void a_configuration_is_one_mapping(void **state UNUSED)
 		{ "# nothing\n", "{}" },
 		{ "---\n", "{}" },
 		{ "null\n", "{}" },
-		{ "a: {b: no}\n", "{\"a\":{\"b\":\"no\"}}" },
-		{ "{\"a\": 1}", "{\"a\":1}" },
+		{ "custom: {b: no}\n", "{\"custom\":{\"b\":\"no\"}}" },
+		{ "{\"custom\": 1}", "{\"custom\":1}" },
 		{ "- a\n", NULL },
 		{ "text\n", NULL },
-		{ "a: 1\n---\na: 2\n", NULL },
-		{ "a: 1\na: 2\n", NULL },
-		{ "a: [\n", NULL },
+		{ "a: 1\n", NULL },
+		{ "custom: 1\n---\ncustom: 2\n", NULL },
+		{ "custom: 1\ncustom: 2\n", NULL },
+		{ "custom: [\n", NULL },
 	};
 	cleanup_free char *program = path_of("a.jq");
 	cleanup_free char *config = path_of("c.yaml");
