@@ -215,8 +215,9 @@ static void load_file(struct dir *d, const char *relative)
 		dir_warn(d, err.msg);
 	if (c.state == DIR_FILE_OURS || c.state == DIR_FILE_DAMAGED)
 		expected = dir_name_file(c.source, c.key);
+	d->shared = d->shared || (c.set != NULL && strcmp(c.set, d->control.set) != 0);
 	/* A copy of one of our files, or a file of another set, is as foreign as any. */
-	if (expected != NULL && strcmp(expected, relative) == 0 &&
+	if (expected != NULL && strcmp(expected, relative) == 0 && c.set != NULL &&
 		strcmp(c.set, d->control.set) == 0)
 		take_content(d, dir_row_get(d, c.source, c.key), &c, err.msg);
 	dir_content_release(&c);
@@ -228,6 +229,7 @@ static int load_folder(struct dir *d, const char *name, struct err *err)
 	cleanup_free char *temp = xasprintf("%s/%s", path, DIR_FILE_TEMP);
 	struct dirent **names = NULL;
 	int count = scandir(path, &names, is_manifest, compare_names);
+	size_t rows;
 
 	if (count < 0 && errno == ENOTDIR)
 		return 0;
@@ -236,12 +238,17 @@ static int load_folder(struct dir *d, const char *name, struct err *err)
 	/* What a killed process left half written. */
 	if (!d->control.read_only)
 		unlink(temp);
+	rows = d->rows.count;
 	for (int i = 0; i < count; i++) {
 		cleanup_free char *relative = xasprintf("%s/%s", name, names[i]->d_name);
 
 		load_file(d, relative);
 	}
 	free_names(names, count);
+	if (d->rows.count == rows)
+		return 0;
+	d->folders = xrealloc(d->folders, d->folder_count + 1, sizeof(char *));
+	d->folders[d->folder_count++] = TAKE(path);
 	return 0;
 }
 
@@ -261,18 +268,33 @@ int dir_load(struct dir *d, struct err *err)
 	return rc;
 }
 
+int dir_remove_set(struct dir *d, struct err *err)
+{
+	/* One that somebody else has something in is not empty, and stays. */
+	for (size_t i = 0; i < d->folder_count; i++)
+		rmdir(d->folders[i]);
+	return dir_control_remove(&d->control, d->shared, err);
+}
+
 struct dir_control *dir_get_control(struct dir *d)
 {
 	return &d->control;
 }
 
 struct dir *dir_open(
-	const struct dir_config *config, const struct dir_handler *handler, struct err *err)
+	const struct dir_config *config, const struct target_handler *handler, struct err *err)
 {
 	struct dir *d = xcalloc(1, sizeof(*d));
 
 	d->handler = *handler;
-	if (dir_control_open(&d->control, config->path, config->set, config->read_only, err) < 0) {
+	if (config->must_exist && access(config->path, F_OK) < 0) {
+		err_errno(err, EXIT_SOME_FAILED, "there is no set '%s' in directory '%s'",
+			config->set, config->path);
+		free(d);
+		return NULL;
+	}
+	if (dir_control_open(
+		    &d->control, config->path, config->set, config->use != TARGET_WRITE, err) < 0) {
 		dir_close(d);
 		return NULL;
 	}
@@ -289,6 +311,9 @@ void dir_close(struct dir *d)
 	while ((r = map_next(&d->rows, &pos)) != NULL)
 		dir_row_free(r);
 	map_release(&d->rows);
+	for (size_t i = 0; i < d->folder_count; i++)
+		free(d->folders[i]);
+	free(d->folders);
 	dir_control_close(&d->control);
 	free(d->touched);
 	free(d->ops);

@@ -9,30 +9,19 @@
 #define MESHPIPE_DIR_H
 
 #include "k8s-apply/dir_control.h"
-#include "k8s-apply/plan.h"
+#include "k8s-apply/target.h"
 
 struct dir;
 
 struct dir_config {
 	const char *path;
 	const char *set;
-	bool read_only; /* takes no lock, makes nothing; the directory may be missing */
-};
-
-struct dir_handler {
-	/* For plan_found, plan_lost, plan_remember and plan_done. */
-	bool (*on_found)(void *arg, const char *source, const char *key, const struct manifest *m);
-	void (*on_lost)(void *arg, const struct object_id *id);
-	void (*on_source)(void *arg, const char *source, const char *scope);
-	void (*on_done)(void *arg, struct plan_object *object, enum plan_outcome outcome,
-		const char *error);
-	/* Something odd about a file of ours that is not a failed operation. */
-	void (*on_warning)(void *arg, const char *text);
-	void *arg;
+	bool must_exist;     /* the directory is not made; EXIT_SOME_FAILED when it is missing */
+	enum target_use use; /* but to write: takes no lock, makes nothing; may be missing */
 };
 
 /* EXIT_SYSTEM when it cannot be made or written, EXIT_REFUSED when another process has it. */
-struct dir *dir_open(const struct dir_config *config, const struct dir_handler *handler,
+struct dir *dir_open(const struct dir_config *config, const struct target_handler *handler,
 	struct err *err) NODISCARD;
 void dir_close(struct dir *d);
 
@@ -46,6 +35,16 @@ void dir_said(struct dir *d, const char *source, const char *key);
 void dir_stage(struct dir *d, const struct plan_op *op);
 void dir_flush(struct dir *d);
 
+/* Answers with on_difference and on_done what the operation would make of the object. */
+void dir_compare(struct dir *d, const struct plan_op *op);
+
+/* Nothing is left of the set: folders of sources that are empty, and what is in .meshpipe, go. */
+int dir_remove_set(struct dir *d, struct err *err) NODISCARD;
+
 struct dir_control *dir_get_control(struct dir *d);
+
+/* dir_target.c: the same as a target. */
+struct target *dir_target_open(const struct dir_config *config,
+	const struct target_handler *handler, struct err *err) NODISCARD;
 
 #endif

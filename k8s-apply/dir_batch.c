@@ -3,6 +3,7 @@
 #include <xxhash.h>
 
 #include "k8s-apply/dir_row.h"
+#include "lib/yaml.h"
 
 static void add_op(
 	struct dir *d, const struct plan_op *op, struct dir_row *to, struct dir_row *from)
@@ -51,6 +52,30 @@ void dir_stage(struct dir *d, const struct plan_op *op)
 			slot->leaving = true;
 	}
 	add_op(d, op, to, from);
+}
+
+void dir_compare(struct dir *d, const struct plan_op *op)
+{
+	const bool moves = op->from_key != NULL;
+	struct dir_row *r = dir_row_get(
+		d, moves ? op->from_source : op->source, moves ? op->from_key : op->key);
+	const struct dir_slot *slot = dir_list_find(&r->list, op->id);
+	cleanup_jv jv before = jv_invalid();
+	cleanup_jv jv after = jv_invalid();
+	struct err impossible = ERR_INIT;
+
+	/* What we have read, or are about to write. */
+	if (slot != NULL) {
+		const char *yaml = slot->entry->yaml;
+		cleanup_jv jv docs = yaml_parse(yaml, strlen(yaml), "", &impossible);
+
+		before = jvx_at(docs, 0);
+	}
+	if (op->body != NULL)
+		after = jvx_parse(op->body, strlen(op->body), &impossible);
+	dir_row_drop(d, r);
+	d->handler.on_difference(d->handler.arg, op->id, before, after);
+	d->handler.on_done(d->handler.arg, op->object, PLAN_OK, NULL);
 }
 
 static bool has_leaving(const struct dir_list *l)

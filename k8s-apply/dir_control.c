@@ -6,9 +6,10 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#include "k8s-apply/canon.h"
+#include "lib/canon.h"
 #include "k8s-apply/dir_file.h"
 
+#define FOLDER		  ".meshpipe"
 #define MAX_SOURCES_BYTES (4u << 20)
 
 static int make_folder(const char *path, struct err *err)
@@ -67,7 +68,7 @@ int dir_control_open(
 	while (len > 1 && path[len - 1] == '/')
 		len--;
 	bare = xstrndup(path, len);
-	folder = xasprintf("%s/.meshpipe", bare);
+	folder = xasprintf("%s/" FOLDER, bare);
 	*c = (struct dir_control){
 		.path = xstrdup(bare),
 		.set = xstrdup(set),
@@ -131,13 +132,23 @@ int dir_control_load(struct dir_control *c,
 	return 0;
 }
 
+static int save(const struct dir_control *c, struct err *err)
+{
+	cleanup_buf struct buf text;
+
+	buf_init(&text, MAX_SOURCES_BYTES);
+	if (canon_write(c->sets, &text, err) < 0 || buf_adds(&text, "\n") < 0)
+		return err_wrap(err, "cannot write '%s'", c->sources_path);
+	if (dir_file_write(c->sources_path, text.data, text.len, true) < 0)
+		return err_errno(err, EXIT_SYSTEM, "cannot write '%s'", c->sources_path);
+	return 0;
+}
+
 int dir_control_remember(
 	struct dir_control *c, const char *source, const char *scope, struct err *err)
 {
 	cleanup_jv jv sources = jvx_get(c->sets, c->set);
-	cleanup_buf struct buf text;
 
-	buf_init(&text, MAX_SOURCES_BYTES);
 	if (!jvx_is(sources, JV_KIND_OBJECT)) {
 		jv_free(sources);
 		sources = jv_object();
@@ -151,12 +162,29 @@ int dir_control_remember(
 		sources = jv_object_delete(sources, jv_string(source));
 	}
 	jvx_set(&c->sets, c->set, jvx_take(&sources));
-	if (c->read_only)
-		return 0;
-	if (canon_write(c->sets, &text, err) < 0 || buf_adds(&text, "\n") < 0)
-		return err_wrap(err, "cannot write '%s'", c->sources_path);
-	if (dir_file_write(c->sources_path, text.data, text.len, true) < 0)
-		return err_errno(err, EXIT_SYSTEM, "cannot write '%s'", c->sources_path);
+	return c->read_only ? 0 : save(c, err);
+}
+
+bool dir_control_has_set(const struct dir_control *c)
+{
+	cleanup_jv jv sources = jvx_get(c->sets, c->set);
+
+	return jv_is_valid(sources);
+}
+
+int dir_control_remove(struct dir_control *c, bool shared, struct err *err)
+{
+	cleanup_free char *folder = xasprintf("%s/" FOLDER, c->path);
+
+	c->sets = jv_object_delete(c->sets, jv_string(c->set));
+	if (shared || jvx_length(c->sets) > 0)
+		return save(c, err);
+	unlink(c->approval_path);
+	/* The lock last: whoever comes then makes one of his own. */
+	if ((unlink(c->sources_path) < 0 && errno != ENOENT) || unlink(c->lock_path) < 0)
+		return err_errno(err, EXIT_SYSTEM, "cannot remove what is in '%s'", folder);
+	/* With something of somebody else in it, it stays. */
+	rmdir(folder);
 	return 0;
 }
 

@@ -41,6 +41,12 @@ int dir_control_load(struct dir_control *c,
 int dir_control_remember(
 	struct dir_control *c, const char *source, const char *scope, struct err *err) NODISCARD;
 
+/* Something is remembered of the set. */
+bool dir_control_has_set(const struct dir_control *c);
+
+/* Forgets the set; unless another one shares the directory the lock and the folder go as well. */
+int dir_control_remove(struct dir_control *c, bool shared, struct err *err) NODISCARD;
+
 bool dir_control_is_frozen(const struct dir_control *c);
 
 /* The lock was removed, with the directory perhaps: another writer may have made its own. */

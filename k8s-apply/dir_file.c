@@ -6,8 +6,8 @@
 #include <time.h>
 #include <xxhash.h>
 
-#include "k8s-apply/canon.h"
-#include "k8s-apply/yaml_write.h"
+#include "lib/canon.h"
+#include "lib/yaml_write.h"
 #include "lib/yaml.h"
 
 #define MARK	  "# meshpipe: "
@@ -282,21 +282,6 @@ char *dir_file_compose(const char *source, const char *key, const char *set,
 	}
 	*ret_len = b.len;
 	return b.data;
-}
-
-static int write_all(int fd, const char *bytes, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
 }
 
 static int create(const char *temp, const char *folder)

@@ -34,9 +34,12 @@ struct dir_op {
 };
 
 struct dir {
-	struct dir_handler handler;
+	struct target_handler handler;
 	struct dir_control control;
 	struct map rows;
+	char **folders; /* in which there were files of ours at the start */
+	size_t folder_count;
+	bool shared; /* another set has files here */
 	struct dir_row **touched;
 	size_t touched_count, touched_capacity;
 	struct dir_op *ops;

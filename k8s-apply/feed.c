@@ -137,6 +137,17 @@ static int read_start(jv v, const struct feed_handler *h, struct err *err)
 	return 0;
 }
 
+/* One that names no source speaks of its program only. */
+static void read_status(jv v, const struct feed_handler *h)
+{
+	cleanup_free char *source = jvx_dup_field(v, "source");
+	cleanup_free char *state = jvx_dup_field(v, "state");
+
+	h->on_telling(h->arg, v);
+	if (source != NULL && *source != '\0' && state != NULL)
+		h->on_status(h->arg, source, state);
+}
+
 static int read_synced(jv v, const struct feed_handler *h, struct err *err)
 {
 	cleanup_free char *source = need(v, "source", err);
@@ -258,5 +269,7 @@ int feed_value(jv v, const char *namespace, const struct feed_handler *h, struct
 		return read_start(v, h, err);
 	if (strcmp(name, "synced") == 0)
 		return read_synced(v, h, err);
+	if (strcmp(name, "status") == 0)
+		read_status(v, h);
 	return 0;
 }

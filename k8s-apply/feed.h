@@ -15,6 +15,9 @@ struct feed_handler {
 	void (*on_apply)(void *arg, struct plan_desired *desired);
 	void (*on_keep)(void *arg, const char *source, const char *key);
 	void (*on_synced)(void *arg, const char *source, const char *snapshot, uint64_t services);
+	void (*on_status)(void *arg, const char *source, const char *state);
+	/* The whole of a status, before on_status and also when it names no source. Borrowed. */
+	void (*on_telling)(void *arg, jv status);
 	void *arg;
 };
 

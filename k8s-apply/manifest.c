@@ -3,7 +3,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "k8s-apply/canon.h"
+#include "lib/canon.h"
 
 #define MAX_BODY_BYTES (16u << 20)
 #define MAX_NAME_BYTES 253
@@ -172,12 +172,17 @@ int manifest_identify_fields(
 	return identify(fields, fields, namespace, ret, err);
 }
 
+/* Deleting would copy the object also where there is nothing to delete, as nearly always. */
 static jv without(jv object, const char *const *fields, size_t count)
 {
 	jv v = jv_copy(object);
 
-	for (size_t i = 0; i < count; i++)
-		v = jv_object_delete(v, jv_string(fields[i]));
+	for (size_t i = 0; i < count; i++) {
+		cleanup_jv jv field = jvx_get(object, fields[i]);
+
+		if (jv_is_valid(field))
+			v = jv_object_delete(v, jv_string(fields[i]));
+	}
 	return v;
 }
 
@@ -192,9 +197,9 @@ static jv as_written(jv object, const char *namespace)
 	cleanup_jv jv clean_meta = without(meta, servers, ARRAY_SIZE(servers));
 	jv clean = without(object, status, ARRAY_SIZE(status));
 
-	if (*namespace != '\0')
+	if (*namespace != '\0' && !jvx_field_is(meta, "namespace", namespace))
 		jvx_set_str(&clean_meta, "namespace", namespace);
-	else
+	else if (*namespace == '\0')
 		clean_meta = jv_object_delete(clean_meta, jv_string("namespace"));
 	jvx_set(&clean, "metadata", jvx_take(&clean_meta));
 	return clean;

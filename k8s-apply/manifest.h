@@ -26,6 +26,8 @@ void object_id_set(struct object_id *id, const char *group, const char *kind, co
 void object_id_copy(struct object_id *to, const struct object_id *from);
 void object_id_release(struct object_id *id);
 
+#define cleanup_id __attribute__((cleanup(object_id_release)))
+
 /* Order of kind, group, namespace, name in bytes. */
 int object_id_compare(const struct object_id *a, const struct object_id *b);
 

@@ -11,8 +11,13 @@ void map_release(struct map *m)
 	*m = (struct map)MAP_INIT;
 }
 
+static uint32_t hash_of(const void *key, size_t len)
+{
+	return (uint32_t)XXH3_64bits(key, len);
+}
+
 /* The slot of a key, or the free one where it would go (linear probing). */
-static struct map_slot *find(const struct map *m, uint64_t hash, const void *key, size_t len)
+static struct map_slot *find(const struct map *m, uint32_t hash, const void *key, size_t len)
 {
 	size_t i = hash & (m->capacity - 1);
 
@@ -24,7 +29,7 @@ static struct map_slot *find(const struct map *m, uint64_t hash, const void *key
 
 void *map_get(const struct map *m, const void *key, size_t len)
 {
-	return m->capacity > 0 ? find(m, XXH3_64bits(key, len), key, len)->value : NULL;
+	return m->capacity > 0 ? find(m, hash_of(key, len), key, len)->value : NULL;
 }
 
 static void grow(struct map *m)
@@ -42,11 +47,11 @@ static void grow(struct map *m)
 
 void map_add(struct map *m, const void *key, size_t len, void *value)
 {
-	uint64_t hash = XXH3_64bits(key, len);
+	uint32_t hash = hash_of(key, len);
 
 	if (m->count + 1 > m->capacity / 4 * 3)
 		grow(m);
-	*find(m, hash, key, len) = (struct map_slot){ key, len, hash, value };
+	*find(m, hash, key, len) = (struct map_slot){ key, (uint32_t)len, hash, value };
 	m->count++;
 }
 
@@ -57,7 +62,7 @@ void map_remove(struct map *m, const void *key, size_t len)
 
 	if (m->capacity == 0)
 		return;
-	slot = find(m, XXH3_64bits(key, len), key, len);
+	slot = find(m, hash_of(key, len), key, len);
 	if (slot->key == NULL)
 		return;
 	m->count--;

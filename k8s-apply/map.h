@@ -11,8 +11,8 @@
 
 struct map_slot {
 	const void *key; /* NULL: free; points into the value */
-	size_t len;
-	uint64_t hash;
+	uint32_t len;
+	uint32_t hash; /* the lower half */
 	void *value;
 };
 

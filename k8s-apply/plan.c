@@ -39,10 +39,12 @@ static void drop_keeps(struct plan_key *key, struct touched *t)
 	key->keep_count = 0;
 }
 
-static void take_version(struct plan_object *o, struct manifest *m)
+static void take_version(struct plan *p, struct plan_object *o, struct manifest *m)
 {
-	free(o->api_version);
-	o->api_version = TAKE(m->api_version);
+	const char *before = o->api_version;
+
+	o->api_version = intern_text(&p->texts, m->api_version);
+	intern_drop(&p->texts, before);
 }
 
 /* The key's new wants, in place of the ones it had. A want that stays keeps what was said of it. */
@@ -59,11 +61,13 @@ static void set_wants(
 		wants[i] = plan_want_of(o, key);
 		if (wants[i] == NULL)
 			wants[i] = plan_want_add(key, o);
-		free(wants[i]->body);
-		wants[i]->body = TAKE(m->body);
+		if (wants[i]->body == NULL || wants[i]->hash != m->hash) {
+			free(wants[i]->body);
+			wants[i]->body = shelf_put(p->shelf, m->body);
+		}
 		wants[i]->hash = m->hash;
 		wants[i]->hands_off = m->hands_off;
-		take_version(o, m);
+		take_version(p, o, m);
 		manifest_release(m);
 		/* Both are sorted: what the old list has before this one is wanted no more. */
 		while (old < key->want_count &&
@@ -92,7 +96,7 @@ static void set_keeps(struct plan *p, struct plan_key *key, struct plan_desired 
 		o->keep_count++;
 		o->unreadable = o->unreadable || d->keeps[i].failed;
 		if (o->api_version == NULL)
-			take_version(o, &d->keeps[i].m);
+			take_version(p, o, &d->keeps[i].m);
 	}
 }
 
@@ -119,23 +123,19 @@ void plan_clear_key(struct plan *p, struct plan_key *key, struct touched *t)
 	drop_keeps(key, t);
 }
 
-static bool states_nothing(const struct plan_key *key)
-{
-	return key->want_count == 0 && key->keep_count == 0 && key->broken == 0;
-}
-
 void plan_apply(struct plan *p, int64_t now_ms, struct plan_desired *d)
 {
 	struct plan_key *key = name_key(p, d->source, d->key);
 	struct touched t = { .item = NULL };
 
+	p->now_ms = p->heard_ms = now_ms;
 	key->state = KEY_APPLIED;
 	key->at_ms = d->at_ms;
 	set_broken(p, key, d->broken);
 	drop_keeps(key, &t);
 	set_wants(p, key, d, &t);
 	set_keeps(p, key, d);
-	if (!states_nothing(key))
+	if (!plan_states_nothing(key))
 		plan_undoom(p, key);
 	else if (key->doom == DOOM_NONE && plan_would_delete(key))
 		plan_doom(p, now_ms, key->source, &key, 1);

@@ -11,7 +11,9 @@
  * one `apply` states the whole of (a service of a source); an object belongs
  * to the key that the target has it under.
  *
- *  - Within a key, what an `apply` no longer names is deleted at once.
+ *  - Within a key, what an `apply` no longer names is deleted as soon as the input is quiet for a
+ *    moment, so that another key can take it instead: an object that moves is never deleted in
+ *    between. For the same reason a key that loses all waits for a longer moment.
  *  - A `synced` prunes the keys of its source that the snapshot did not name, if its `start`
  *    was seen, the number of keys is right, no line since was unreadable, and the scope is
  *    the one that is remembered.
@@ -53,6 +55,7 @@ struct plan_result {
 	const char *source;	 /* "" for a plain manifest */
 	const char *key;
 	int64_t at_ms;	   /* `at` of the record that caused it; 0 when unknown */
+	bool adopted;	   /* PLAN_CONFIGURED: it was nobody's before */
 	const char *error; /* NULL when there is none */
 };
 
@@ -89,6 +92,9 @@ struct plan_config {
 	bool deletes_wait;	/* within a key, start deletions when its writes are answered */
 	int64_t retry_min_ms;	/* first pause after a failure; doubles; 0: 1 s */
 	int64_t retry_max_ms;	/* 0: 5 min */
+	int64_t quiet_ms;	/* deletions within a key wait until no record came for so long */
+	int64_t quiet_max_ms;	/* but no longer than this */
+	int64_t prune_delay_ms; /* deletions of a key that loses all wait so long */
 };
 
 struct plan *plan_new(const struct plan_config *config, const struct plan_handler *handler);
@@ -98,6 +104,8 @@ void plan_free(struct plan *p);
  * What the target has. plan_found may be called at any time, also for an
  * object that is known: it then replaces what was known. The manifest's body
  * is not needed. False when another key has the object already: it stays there.
+ * With a source of NULL nobody knows whose it is: it goes to whoever wants it, and
+ * is never deleted. plan_lost also means that what failed with it is worth another try.
  */
 void plan_remember(struct plan *p, const char *source, const char *scope);
 bool plan_found(struct plan *p, const char *source, const char *key, const struct manifest *m);
@@ -121,12 +129,24 @@ struct plan_desired {
 	const char *broken; /* why an object of it has no identity; else NULL */
 };
 
-/* The records. plan_apply takes the manifests' contents and leaves empty ones behind. */
+/*
+ * The records. plan_apply takes the manifests' contents and leaves empty ones behind. A source
+ * that starts with a scope of NULL has none, and none is remembered.
+ */
 void plan_start(struct plan *p, const char *source, const char *snapshot, const char *scope);
 void plan_apply(struct plan *p, int64_t now_ms, struct plan_desired *desired);
 void plan_keep_key(struct plan *p, const char *source, const char *key);
 void plan_synced(struct plan *p, int64_t now_ms, const char *source, const char *snapshot,
 	uint64_t services);
+
+/* So many distinct keys of the source came since its `start`. */
+uint64_t plan_named(const struct plan *p, const char *source);
+
+/* Nothing more will come: deletions wait for no other key any more. */
+void plan_hurry(struct plan *p);
+
+/* What the source says may be old: nothing is written or deleted for it, until it is not paused. */
+void plan_pause(struct plan *p, const char *source, bool paused);
 
 /* A line that could not be read: every snapshot that is open is incomplete. */
 void plan_unreadable(struct plan *p);
@@ -137,6 +157,9 @@ void plan_unreadable(struct plan *p);
  * in this run.
  */
 bool plan_prune_source(struct plan *p, int64_t now_ms, const char *source);
+
+/* The same for all sources, whether they spoke or not. */
+void plan_prune_all(struct plan *p, int64_t now_ms);
 
 /* A person's words. An approval is a ceiling: with more keys held than that, nothing is released. */
 void plan_freeze(struct plan *p, bool frozen);
@@ -152,13 +175,16 @@ struct plan_op {
 	const char *source, *key; /* whose it is to be, or was */
 	const char *from_source,
 		*from_key; /* under which it is now, if that is another; else NULL */
-	const char *body;  /* canonical JSON; NULL for a deletion */
+	const char *body;  /* canonical JSON, until the next plan_next; NULL for a deletion */
 	uint64_t hash;
 };
 
 enum plan_outcome {
 	PLAN_OK,
+	PLAN_ADOPTED, /* the same, and it was there before, and nobody's */
+	PLAN_SAME,    /* the same, and nothing was changed by it */
 	PLAN_RETRY,   /* may succeed later: tried again with growing pauses */
+	PLAN_DENIED,  /* the same slowly: somebody has to do something about it */
 	PLAN_REFUSED, /* will not succeed before the object changes or is said again */
 	PLAN_FOREIGN, /* somebody else has it: reported as a conflict, tried again slowly */
 	PLAN_DECIDE,  /* the target has found something else (plan_found, plan_lost): decide anew */
@@ -169,7 +195,11 @@ bool plan_next(struct plan *p, int64_t now_ms, struct plan_op *ret);
 void plan_done(struct plan *p, int64_t now_ms, struct plan_object *object,
 	enum plan_outcome outcome, const char *error);
 
-/* When plan_next should be asked again because of a retry; -1 for never. */
+/* Like PLAN_FOREIGN, but when it is tried again the target knows. */
+void plan_later(struct plan *p, int64_t now_ms, struct plan_object *object, int64_t at_ms,
+	const char *error);
+
+/* When plan_next should be asked again because a pause is over; -1 for never. */
 int64_t plan_wake_ms(const struct plan *p);
 
 /* Makes everything that failed due at once. */
@@ -178,7 +208,9 @@ void plan_retry_all(struct plan *p);
 struct plan_counts {
 	size_t objects;	  /* that the target has */
 	size_t waiting;	  /* to be done, or in the target's hands */
+	size_t paused;	  /* those of them whose source is paused */
 	size_t failed;	  /* in the end not as desired: failed, conflict, keys that are broken */
+	size_t conflicts; /* those of them that are conflicts */
 	size_t held_keys; /* whose deletion is held */
 	size_t held_objects;
 };
@@ -188,6 +220,12 @@ void plan_count(const struct plan *p, struct plan_counts *ret);
 /* What the target has of one source: its keys with objects, and those objects. */
 void plan_count_source(
 	const struct plan *p, const char *source, size_t *ret_keys, size_t *ret_objects);
+
+/* Calls on_object for each object that the target has, in no order. */
+void plan_each_object(
+	const struct plan *p, void (*on_object)(void *arg, const struct object_id *id), void *arg);
+
+const struct object_id *plan_object_id(const struct plan_object *o);
 
 /* Calls on_source for each source that is remembered or has objects but did not speak. */
 void plan_silent_sources(const struct plan *p,

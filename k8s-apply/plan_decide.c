@@ -68,10 +68,12 @@ enum decision plan_decide(const struct plan_object *o, struct want **ret_want)
 
 static void set_problem(struct plan *p, struct plan_object *o, enum plan_problem problem)
 {
-	p->failed -= o->problem == PROBLEM_FAILED || o->problem == PROBLEM_FOREIGN;
+	p->failed -= o->problem == PROBLEM_FAILED;
+	p->conflicts -= o->problem == PROBLEM_FOREIGN;
 	p->held_objects -= o->problem == PROBLEM_HELD;
 	o->problem = problem;
-	p->failed += problem == PROBLEM_FAILED || problem == PROBLEM_FOREIGN;
+	p->failed += problem == PROBLEM_FAILED;
+	p->conflicts += problem == PROBLEM_FOREIGN;
 	p->held_objects += problem == PROBLEM_HELD;
 }
 
@@ -86,6 +88,7 @@ void plan_report(struct plan *p, const struct plan_object *o, const struct plan_
 {
 	const struct plan_result r = {
 		.action = action,
+		.adopted = o->adopted,
 		.id = &o->id,
 		.api_version = o->api_version,
 		.source = key != NULL ? key->source->name : "",
@@ -146,6 +149,7 @@ void plan_settle(struct plan *p, struct plan_object *o, bool said)
 	if (o->work == WORK_IN_FLIGHT)
 		return;
 	d = plan_decide(o, &w);
+	o->waited = o->waited && d == DECIDE_DELETE;
 	switch (d) {
 	case DECIDE_NOTHING:
 		plan_unqueue(p, o);
@@ -168,7 +172,10 @@ void plan_settle(struct plan *p, struct plan_object *o, bool said)
 	case DECIDE_DELETE:
 		if (o->problem == PROBLEM_HELD || o->problem == PROBLEM_SKIPPED)
 			plan_clear_problem(p, o);
-		plan_enqueue(p, o);
+		if (d == DECIDE_DELETE && !o->waited)
+			plan_delay(p, o);
+		else
+			plan_enqueue(p, o);
 		break;
 	}
 	report_losers(p, o, w);

@@ -42,6 +42,11 @@ static void release_held(struct plan *p)
 	}
 }
 
+bool plan_states_nothing(const struct plan_key *key)
+{
+	return key->want_count == 0 && key->keep_count == 0 && key->broken == 0;
+}
+
 bool plan_would_delete(const struct plan_key *key)
 {
 	for (const struct link *l = key->owned.next; l != &key->owned; l = l->next)

@@ -33,7 +33,7 @@ void plan_start(struct plan *p, const char *source, const char *snapshot, const 
 	free(s->snapshot);
 	s->snapshot = xstrdup(snapshot);
 	free(TAKE(s->other_scope));
-	if (s->scope != NULL && strcmp(s->scope, scope) == 0)
+	if (scope == NULL || (s->scope != NULL && strcmp(s->scope, scope) == 0))
 		return;
 	if (s->scope == NULL || p->config.accept_scope)
 		set_scope(p, s, scope);
@@ -129,6 +129,7 @@ void plan_synced(
 	cleanup_free struct plan_key **keys = NULL;
 	size_t count;
 
+	p->now_ms = p->heard_ms = now_ms;
 	s->spoke = s->synced = true;
 	s->open = false;
 	if (why != NULL) {
@@ -141,21 +142,61 @@ void plan_synced(
 	plan_notify(p, &(struct plan_notice){ .kind = PLAN_SYNCED, .source = s->name });
 }
 
+static void prune_source(struct plan *p, int64_t now_ms, struct plan_source *s)
+{
+	size_t count;
+	cleanup_free struct plan_key **keys = plan_collect_keys(p, is_of_source, s, &count);
+	bool known = s->scope != NULL;
+
+	p->now_ms = now_ms;
+	vanish(p, now_ms, s, keys, count, true);
+	free(TAKE(s->scope));
+	if (known)
+		p->handler.on_remember(p->handler.arg, s->name, NULL);
+	plan_notify(p, &(struct plan_notice){
+			       .kind = PLAN_SOURCE_PRUNED, .source = s->name, .keys = count });
+}
+
 bool plan_prune_source(struct plan *p, int64_t now_ms, const char *source)
 {
 	struct plan_source *s = map_get(&p->sources, source, strlen(source));
-	cleanup_free struct plan_key **keys = NULL;
-	size_t count;
 
 	if (s == NULL || s->spoke)
 		return false;
-	keys = plan_collect_keys(p, is_of_source, s, &count);
-	vanish(p, now_ms, s, keys, count, true);
-	free(TAKE(s->scope));
-	p->handler.on_remember(p->handler.arg, source, NULL);
-	plan_notify(p, &(struct plan_notice){
-			       .kind = PLAN_SOURCE_PRUNED, .source = s->name, .keys = count });
+	prune_source(p, now_ms, s);
 	return true;
+}
+
+void plan_prune_all(struct plan *p, int64_t now_ms)
+{
+	struct plan_source *s;
+	size_t pos = 0;
+
+	while ((s = map_next(&p->sources, &pos)) != NULL)
+		prune_source(p, now_ms, s);
+}
+
+uint64_t plan_named(const struct plan *p, const char *source)
+{
+	const struct plan_source *s = map_get(&p->sources, source, strlen(source));
+
+	return s != NULL ? s->named : 0;
+}
+
+void plan_each_object(
+	const struct plan *p, void (*on_object)(void *arg, const struct object_id *id), void *arg)
+{
+	const struct plan_object *o;
+	size_t pos = 0;
+
+	while ((o = map_next(&p->objects, &pos)) != NULL)
+		if (o->exists)
+			on_object(arg, &o->id);
+}
+
+const struct object_id *plan_object_id(const struct plan_object *o)
+{
+	return &o->id;
 }
 
 void plan_count(const struct plan *p, struct plan_counts *ret)
@@ -163,7 +204,9 @@ void plan_count(const struct plan *p, struct plan_counts *ret)
 	*ret = (struct plan_counts){
 		.objects = p->existing,
 		.waiting = p->waiting,
+		.paused = p->paused,
 		.failed = p->failed + p->conflicts + p->broken,
+		.conflicts = p->conflicts,
 		.held_keys = p->held_keys,
 		.held_objects = p->held_objects,
 	};

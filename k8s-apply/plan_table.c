@@ -38,10 +38,13 @@ struct plan *plan_new(const struct plan_config *config, const struct plan_handle
 	if (p->config.retry_max_ms == 0)
 		p->config.retry_max_ms = 5 * 60 * 1000;
 	p->handler = *handler;
+	p->shelf = shelf_new();
 	p->approved = config->approved_keys;
 	p->next_retry_ms = INT64_MAX;
 	link_init(&p->queue);
 	link_init(&p->resting);
+	link_init(&p->moving);
+	link_init(&p->pruning);
 	return p;
 }
 
@@ -52,6 +55,7 @@ struct plan_source *plan_source_get(struct plan *p, const char *name)
 	if (s == NULL) {
 		s = xcalloc(1, sizeof(*s));
 		s->name = xstrdup(name);
+		link_init(&s->paused_work);
 		map_add(&p->sources, s->name, strlen(name), s);
 	}
 	return s;
@@ -101,12 +105,12 @@ static void free_key(struct plan_key *key)
 	free(key);
 }
 
-static void free_object(struct plan_object *o)
+static void free_object(struct plan *p, struct plan_object *o)
 {
 	link_remove(&o->owned);
 	link_remove(&o->work_link);
 	object_id_release(&o->id);
-	free(o->api_version);
+	intern_drop(&p->texts, o->api_version);
 	free(o);
 }
 
@@ -126,7 +130,7 @@ void plan_object_drop(struct plan *p, struct plan_object *o)
 		return;
 	plan_clear_problem(p, o);
 	map_remove(&p->objects, o->id.bytes, o->id.len);
-	free_object(o);
+	free_object(p, o);
 }
 
 struct want *plan_want_of(const struct plan_object *o, const struct plan_key *key)
@@ -252,7 +256,7 @@ void plan_free(struct plan *p)
 			free(w->body);
 			free(w);
 		}
-		free_object(o);
+		free_object(p, o);
 	}
 	for (pos = 0; (key = map_next(&p->keys, &pos)) != NULL;)
 		free_key(key);
@@ -266,6 +270,9 @@ void plan_free(struct plan *p)
 	map_release(&p->objects);
 	map_release(&p->keys);
 	map_release(&p->sources);
+	intern_release(&p->texts);
+	shelf_free(p->shelf);
+	free(p->body);
 	hold_release(&p->hold);
 	free(p);
 }

@@ -6,8 +6,10 @@
 #define MESHPIPE_PLAN_TABLE_H
 
 #include "k8s-apply/hold.h"
+#include "k8s-apply/intern.h"
 #include "k8s-apply/map.h"
 #include "k8s-apply/plan.h"
+#include "k8s-apply/shelf.h"
 
 /* A ring; the head is a link of its own. A link that is in no list points to itself. */
 struct link {
@@ -26,7 +28,7 @@ struct want {
 	struct plan_key *key;
 	struct plan_object *object;
 	struct want *next; /* of the same object */
-	char *body;
+	struct shelved *body;
 	uint64_t hash;
 	bool hands_off;
 	bool lost; /* another key has it, and that was said */
@@ -35,7 +37,9 @@ struct want {
 enum plan_work {
 	WORK_NONE,
 	WORK_QUEUED,
-	WORK_PARKED, /* a deletion that waits for its key's writes */
+	WORK_DELAYED, /* a deletion that gives another key the time to take it */
+	WORK_PAUSED,  /* its source is */
+	WORK_PARKED,  /* a deletion that waits for its key's writes */
 	WORK_IN_FLIGHT,
 	WORK_RESTING, /* failed, waits for retry_at_ms */
 };
@@ -44,29 +48,30 @@ enum plan_problem { PROBLEM_NONE, PROBLEM_FAILED, PROBLEM_FOREIGN, PROBLEM_HELD,
 
 struct plan_object {
 	struct object_id id;
-	char *api_version;
+	const char *api_version; /* from plan->texts */
 	struct want *wants;
-	unsigned keep_count; /* keys whose last apply has it in `keep` */
-	unsigned touched;    /* times that it is in a list of struct touched */
-	bool unreadable;     /* one of them because it could not be read here */
-
-	/* What the target has. */
-	bool exists;
-	bool hands_off;
-	uint64_t hash;
-	struct plan_key *owner; /* NULL: nobody that we know of */
+	uint64_t hash;		/* of what the target has */
+	struct plan_key *owner; /* that it has it under; NULL: nobody that we know of */
 	struct link owned;	/* in owner->owned */
 
-	enum plan_work work;
 	struct link work_link;
 	struct plan_key *op_key; /* of the operation in flight; NULL when it deletes for nobody */
-	bool op_delete, op_hands_off;
 	uint64_t op_hash;
-	unsigned failures;
-	int64_t retry_at_ms;
+	int64_t retry_at_ms; /* of WORK_RESTING; of WORK_DELAYED: since when */
+	uint64_t said;	     /* hash of the problem that was reported */
 
-	enum plan_problem problem;
-	uint64_t said; /* hash of the problem that was reported */
+	uint32_t keep_count; /* keys whose last apply has it in `keep` */
+	uint32_t touched;    /* times that it is in a list of struct touched */
+	uint32_t failures;
+	enum plan_work work : 8;
+	enum plan_problem problem : 8;
+	bool unreadable : 1; /* one of the keys keeps it because it could not be read here */
+	bool exists : 1;     /* in the target */
+	bool hands_off : 1;
+	bool op_delete : 1, op_hands_off : 1;
+	bool adopted : 1; /* by the operation that ends just now */
+	bool same : 1;	  /* that one changed nothing */
+	bool waited : 1;  /* a deletion that need not be delayed any more */
 };
 
 enum plan_key_state {
@@ -103,6 +108,8 @@ struct plan_source {
 	char *name;
 	char *scope; /* remembered; NULL: none */
 	bool spoke;  /* in this run */
+	bool paused;
+	struct link paused_work;
 	bool started, synced;
 	/* The snapshot that is open. */
 	bool open;
@@ -117,10 +124,18 @@ struct plan {
 	struct plan_config config;
 	struct plan_handler handler;
 	struct map objects, keys, sources;
+	struct intern texts;
+	struct shelf *shelf; /* bodies */
+	char *body;	     /* of the operation that plan_next has given last */
 	struct link queue, resting;
-	size_t waiting;	       /* queued, parked, in flight */
+	struct link moving,
+		pruning; /* delayed, the longest first: within a key, and of all of it */
+	size_t waiting;	 /* all but those that rest */
+	size_t paused;
 	int64_t next_retry_ms; /* not later than the first of resting; INT64_MAX: none */
-	bool frozen;
+	int64_t now_ms;	       /* as last heard */
+	int64_t heard_ms;      /* of the last record */
+	bool frozen, hurried;
 	struct hold hold;
 	uint64_t approved;
 	uint64_t serial;
@@ -197,7 +212,17 @@ void plan_clear_problem(struct plan *p, struct plan_object *o);
 void plan_enqueue(struct plan *p, struct plan_object *o);
 void plan_unqueue(struct plan *p, struct plan_object *o);
 
-/* plan_hold.c: the key, which wants nothing, has an object that no other key wants. */
+/* plan_delay.c: instead of into the queue. */
+void plan_delay(struct plan *p, struct plan_object *o);
+void plan_set_aside(struct plan *p, struct plan_object *o, struct plan_source *s);
+
+/* Into the queue with those that have waited long enough; when the next one has, INT64_MAX: never. */
+void plan_wake_delayed(struct plan *p);
+int64_t plan_delayed_until_ms(const struct plan *p);
+
+/* plan_hold.c */
+bool plan_states_nothing(const struct plan_key *key);
+/* The key, which wants nothing, has an object that no other key wants. */
 bool plan_would_delete(const struct plan_key *key);
 
 /* These keys, of one source and each with objects, are to lose all of them. */

@@ -3,7 +3,8 @@
 void plan_unqueue(struct plan *p, struct plan_object *o)
 {
 	link_remove(&o->work_link);
-	p->waiting -= o->work == WORK_QUEUED || o->work == WORK_PARKED;
+	p->waiting -= o->work != WORK_NONE && o->work != WORK_RESTING;
+	p->paused -= o->work == WORK_PAUSED;
 	o->work = WORK_NONE;
 }
 
@@ -36,6 +37,15 @@ static void wake_resting(struct plan *p, int64_t now_ms)
 	}
 }
 
+static void rest_until(struct plan *p, struct plan_object *o, int64_t at_ms)
+{
+	o->retry_at_ms = at_ms;
+	if (at_ms < p->next_retry_ms)
+		p->next_retry_ms = at_ms;
+	o->work = WORK_RESTING;
+	link_append(&p->resting, &o->work_link);
+}
+
 static void rest(struct plan *p, struct plan_object *o, int64_t now_ms, bool slowly)
 {
 	int64_t pause = slowly ? p->config.retry_max_ms : p->config.retry_min_ms;
@@ -45,11 +55,7 @@ static void rest(struct plan *p, struct plan_object *o, int64_t now_ms, bool slo
 	if (pause > p->config.retry_max_ms)
 		pause = p->config.retry_max_ms;
 	o->failures++;
-	o->retry_at_ms = now_ms + pause;
-	if (o->retry_at_ms < p->next_retry_ms)
-		p->next_retry_ms = o->retry_at_ms;
-	o->work = WORK_RESTING;
-	link_append(&p->resting, &o->work_link);
+	rest_until(p, o, now_ms + pause);
 }
 
 /* The target gets it now. `w` is NULL for a deletion. */
@@ -59,6 +65,8 @@ static void start_op(struct plan *p, struct plan_object *o, struct want *w, stru
 		o->exists && w != NULL && o->owner != w->key ? o->owner : NULL;
 	struct plan_key *key = w != NULL ? w->key : o->owner;
 
+	free(p->body);
+	p->body = w != NULL ? shelf_get(p->shelf, w->body) : NULL;
 	plan_unqueue(p, o);
 	o->work = WORK_IN_FLIGHT;
 	p->waiting++;
@@ -78,23 +86,31 @@ static void start_op(struct plan *p, struct plan_object *o, struct want *w, stru
 		.key = key->name,
 		.from_source = from != NULL ? from->source->name : NULL,
 		.from_key = from != NULL ? from->name : NULL,
-		.body = w != NULL ? w->body : NULL,
+		.body = p->body,
 		.hash = o->op_hash,
 	};
 }
 
 bool plan_next(struct plan *p, int64_t now_ms, struct plan_op *ret)
 {
+	p->now_ms = now_ms;
 	if (p->frozen)
 		return false;
 	wake_resting(p, now_ms);
+	plan_wake_delayed(p);
 	while (!link_alone(&p->queue)) {
 		struct plan_object *o = LINK_OF(p->queue.next, struct plan_object, work_link);
 		struct want *w;
 		enum decision d = plan_decide(o, &w);
+		struct plan_source *s;
 
-		if (d != DECIDE_WRITE && d != DECIDE_DELETE) {
+		if (d != DECIDE_WRITE && (d != DECIDE_DELETE || !o->waited)) {
 			plan_settle(p, o, false);
+			continue;
+		}
+		s = w != NULL ? w->key->source : o->owner->source;
+		if (s->paused) {
+			plan_set_aside(p, o, s);
 			continue;
 		}
 		if (d == DECIDE_DELETE && p->config.deletes_wait &&
@@ -136,7 +152,10 @@ static void deleted(struct plan *p, struct plan_object *o)
 
 static void succeed(struct plan *p, struct plan_object *o, struct plan_key *key)
 {
-	enum plan_action action = o->exists ? PLAN_CONFIGURED : PLAN_CREATED;
+	bool there = o->exists || o->adopted;
+	enum plan_action action = !there    ? PLAN_CREATED
+				  : o->same ? PLAN_UNCHANGED
+					    : PLAN_CONFIGURED;
 
 	o->failures = 0;
 	plan_clear_problem(p, o);
@@ -151,6 +170,7 @@ static void succeed(struct plan *p, struct plan_object *o, struct plan_key *key)
 		change_owner(p, o, key);
 	}
 	plan_report(p, o, key, action, NULL);
+	o->adopted = o->same = false;
 }
 
 /* Is what has just failed still what is wanted? */
@@ -168,32 +188,60 @@ static bool still_meant(const struct plan_object *o, const struct plan_key *key)
 	}
 }
 
-void plan_done(struct plan *p, int64_t now_ms, struct plan_object *o, enum plan_outcome outcome,
-	const char *error)
+/* It is not in the target's hands any more. Returns the key that it was for. */
+static struct plan_key *take_back(struct plan *p, int64_t now_ms, struct plan_object *o)
 {
 	struct plan_key *key = o->op_key;
 
-	o->work = WORK_NONE;
-	p->waiting--;
+	p->now_ms = now_ms;
+	plan_unqueue(p, o);
 	key->in_flight--;
 	key->writes_in_flight -= !o->op_delete;
 	if (key->writes_in_flight == 0)
 		unpark(p, key);
-	if (outcome == PLAN_OK)
+	return key;
+}
+
+void plan_done(struct plan *p, int64_t now_ms, struct plan_object *o, enum plan_outcome outcome,
+	const char *error)
+{
+	struct plan_key *key = take_back(p, now_ms, o);
+	bool ok = outcome == PLAN_OK || outcome == PLAN_ADOPTED || outcome == PLAN_SAME;
+
+	o->adopted = outcome == PLAN_ADOPTED;
+	o->same = outcome == PLAN_SAME;
+	if (ok)
 		succeed(p, o, key);
 	else if (outcome != PLAN_DECIDE)
 		plan_report_problem(p, o, key,
 			outcome == PLAN_FOREIGN ? PROBLEM_FOREIGN : PROBLEM_FAILED, error);
-	if (outcome == PLAN_OK || outcome == PLAN_DECIDE || !still_meant(o, key))
+	if (ok || outcome == PLAN_DECIDE || !still_meant(o, key))
 		plan_settle(p, o, false);
 	else if (outcome != PLAN_REFUSED)
-		rest(p, o, now_ms, outcome == PLAN_FOREIGN);
+		rest(p, o, now_ms, outcome == PLAN_FOREIGN || outcome == PLAN_DENIED);
+	plan_object_drop(p, o);
+}
+
+void plan_later(
+	struct plan *p, int64_t now_ms, struct plan_object *o, int64_t at_ms, const char *error)
+{
+	struct plan_key *key = take_back(p, now_ms, o);
+
+	plan_report_problem(p, o, key, PROBLEM_FOREIGN, error);
+	if (still_meant(o, key))
+		rest_until(p, o, at_ms);
+	else
+		plan_settle(p, o, false);
 	plan_object_drop(p, o);
 }
 
 int64_t plan_wake_ms(const struct plan *p)
 {
-	return p->frozen || link_alone(&p->resting) ? -1 : p->next_retry_ms;
+	int64_t next = plan_delayed_until_ms(p);
+
+	if (!link_alone(&p->resting) && p->next_retry_ms < next)
+		next = p->next_retry_ms;
+	return p->frozen || next == INT64_MAX ? -1 : next;
 }
 
 void plan_retry_all(struct plan *p)
@@ -203,20 +251,33 @@ void plan_retry_all(struct plan *p)
 	p->next_retry_ms = INT64_MAX;
 }
 
+static bool has_lost_all(const struct plan_key *key)
+{
+	return key->state == KEY_VANISHED ||
+	       (key->state == KEY_APPLIED && plan_states_nothing(key));
+}
+
 bool plan_found(struct plan *p, const char *source, const char *key, const struct manifest *m)
 {
 	struct plan_object *o = plan_object_get(p, &m->id);
-	struct plan_key *owner = plan_key_get(p, source, key);
+	struct plan_key *owner = source != NULL ? plan_key_get(p, source, key) : NULL;
 
-	if (o->exists && o->owner != NULL && o->owner != owner)
+	if (o->exists && o->owner != NULL && owner != NULL && o->owner != owner)
 		return false;
 	p->existing += !o->exists;
 	o->exists = true;
 	o->hash = m->hash;
 	o->hands_off = m->hands_off;
-	free(o->api_version);
-	o->api_version = xstrdup(m->api_version);
+	/* What is wanted is written in the version that it is wanted in. */
+	if (o->wants == NULL || o->api_version == NULL) {
+		intern_drop(&p->texts, o->api_version);
+		o->api_version = intern_text(&p->texts, m->api_version);
+	}
 	change_owner(p, o, owner);
+	/* It was not known when the key lost everything, and counts all the same. */
+	if (owner != NULL && owner->doom == DOOM_NONE && has_lost_all(owner) &&
+		plan_would_delete(owner))
+		plan_doom(p, p->now_ms, owner->source, &owner, 1);
 	plan_settle(p, o, false);
 	return true;
 }
@@ -225,9 +286,10 @@ void plan_lost(struct plan *p, const struct object_id *id)
 {
 	struct plan_object *o = map_get(&p->objects, id->bytes, id->len);
 
-	if (o == NULL || !o->exists)
+	if (o == NULL)
 		return;
-	deleted(p, o);
+	if (o->exists)
+		deleted(p, o);
 	plan_settle(p, o, false);
 	plan_object_drop(p, o);
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "k8s-apply/target.h"
 #include "lib/log.h"
 
 bool report_format_from(const char *name, enum report_format *ret)
@@ -27,7 +28,7 @@ static void set_if(jv *record, const char *field, const char *text)
 		jvx_set_str(record, field, text);
 }
 
-static char *json_line(const struct plan_result *r, bool dry_run, int64_t now_wall_ms)
+static char *json_line(const struct plan_result *r, const char *dry_run, int64_t now_wall_ms)
 {
 	cleanup_jv jv record = jv_object();
 
@@ -39,12 +40,14 @@ static char *json_line(const struct plan_result *r, bool dry_run, int64_t now_wa
 	jvx_set_str(&record, "kind", r->id->kind);
 	set_if(&record, "namespace", r->id->namespace);
 	jvx_set_str(&record, "name", r->id->name);
+	if (r->adopted)
+		jvx_set(&record, "adopted", jv_true());
 	set_if(&record, "error", r->error);
 	if (r->at_ms > 0) {
 		jvx_set(&record, "at", jv_number((double)r->at_ms));
 		jvx_set(&record, "delay_ms", jv_number((double)(now_wall_ms - r->at_ms)));
 	}
-	if (dry_run)
+	if (dry_run != NULL)
 		jvx_set(&record, "dryRun", jv_true());
 	return jvx_dump(record);
 }
@@ -57,13 +60,14 @@ static void blank_controls(char *text)
 			*text = '?';
 }
 
-static char *text_line(const struct plan_result *r, bool wide, bool dry_run)
+static char *text_line(const struct plan_result *r, bool wide, const char *dry_run)
 {
 	cleanup_free char *object = object_id_display(r->id);
 	cleanup_free char *key = wide ? xasprintf(" (%s/%s)", r->source, r->key) : xstrdup("");
-	char *line = xasprintf("%s %s%s%s%s%s", object, plan_action_name(r->action),
-		dry_run ? " (dry run)" : "", key, r->error != NULL ? ": " : "",
-		r->error != NULL ? r->error : "");
+	char *line = xasprintf("%s %s%s%s%s%s%s%s%s", object, plan_action_name(r->action),
+		dry_run != NULL ? " (" : "", dry_run != NULL ? dry_run : "",
+		dry_run != NULL ? ")" : "", wide && r->adopted ? " (adopted)" : "", key,
+		r->error != NULL ? ": " : "", r->error != NULL ? r->error : "");
 
 	blank_controls(line);
 	return line;
@@ -75,8 +79,8 @@ static bool is_in_place(enum plan_action action)
 	       action == PLAN_UNCHANGED;
 }
 
-char *report_line(
-	enum report_format format, const struct plan_result *r, bool dry_run, int64_t now_wall_ms)
+char *report_line(enum report_format format, const struct plan_result *r, const char *dry_run,
+	int64_t now_wall_ms)
 {
 	if (r->action == PLAN_UNCHANGED && format != REPORT_WIDE && *r->source != '\0')
 		return NULL;
@@ -99,6 +103,8 @@ void report_log_problem(const struct plan_result *r, char **last)
 
 	if (r->action != PLAN_CONFLICT && r->action != PLAN_FAILED)
 		return;
+	if (r->error != NULL && strcmp(r->error, TARGET_SAID) == 0)
+		return;
 	what = xasprintf("%s\n%s\n%s", r->source, r->key, r->error != NULL ? r->error : "");
 	if (*last != NULL && strcmp(*last, what) == 0)
 		return;
@@ -108,40 +114,43 @@ void report_log_problem(const struct plan_result *r, char **last)
 		*r->source != '\0' ? r->source : NULL, "key", r->key, "error", r->error);
 }
 
-static void log_hold(const struct plan_notice *n, const char *approval_path)
+/* Plain manifests have no source. */
+static const char *source_of(const struct plan_notice *n)
 {
-	cleanup_free char *how =
-		xasprintf("run once with --approve-deletes %zu, or write %zu to '%s'", n->keys,
-			n->keys, approval_path);
+	return n->source != NULL && *n->source != '\0' ? n->source : NULL;
+}
 
-	log_warn("deletions held", "source", n->source, "keys", log_num((long long)n->keys),
+static void log_hold(const struct plan_notice *n, const char *how)
+{
+	log_warn("deletions held", "source", source_of(n), "keys", log_num((long long)n->keys),
 		"objects", log_num((long long)n->objects), "why", n->why, "to_release", how);
 }
 
-void report_log_notice(const struct plan_notice *n, const char *approval_path)
+void report_log_notice(const struct plan_notice *n, const char *how)
 {
 	switch (n->kind) {
 	case PLAN_SYNCED:
 		break;
 	case PLAN_NOT_PRUNED:
-		log_warn("nothing pruned", "source", n->source, "why", n->why);
+		log_warn("nothing pruned", "source", source_of(n), "why", n->why);
 		break;
 	case PLAN_HOLD:
-		log_hold(n, approval_path);
+		log_hold(n, how);
 		break;
 	case PLAN_HOLD_LOWER:
 		log_warn("approved for fewer keys than are held: nothing released");
-		log_hold(n, approval_path);
+		log_hold(n, how);
 		break;
 	case PLAN_HOLD_ENDED:
 		log_info("no deletions are held any more");
 		break;
 	case PLAN_BROKEN_KEY:
-		log_warn("failed: nothing of this key is deleted", "source", n->source, "key",
+		log_warn("failed: nothing of this key is deleted", "source", source_of(n), "key",
 			n->key, "error", n->why);
 		break;
 	case PLAN_SOURCE_PRUNED:
-		log_info("source pruned", "source", n->source, "keys", log_num((long long)n->keys));
+		log_info("source pruned", "source", source_of(n), "keys",
+			log_num((long long)n->keys));
 		break;
 	}
 }

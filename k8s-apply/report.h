@@ -17,8 +17,11 @@ enum report_format {
 /* False when there is no format of that name. "" is REPORT_TEXT. */
 bool report_format_from(const char *name, enum report_format *ret);
 
-/* The line without its newline; NULL when this result is not to be shown. */
-char *report_line(enum report_format format, const struct plan_result *r, bool dry_run,
+/*
+ * The line without its newline; NULL when this result is not to be shown. `dry_run` is NULL when
+ * it was done, else kubectl's words for what it was: "dry run" or "server dry run".
+ */
+char *report_line(enum report_format format, const struct plan_result *r, const char *dry_run,
 	int64_t now_wall_ms) NODISCARD;
 
 /*
@@ -27,7 +30,7 @@ char *report_line(enum report_format format, const struct plan_result *r, bool d
  */
 void report_log_problem(const struct plan_result *r, char **last);
 
-/* `approval_path` is the file that releases held deletions. */
-void report_log_notice(const struct plan_notice *n, const char *approval_path);
+/* `how` says how a person releases held deletions. */
+void report_log_notice(const struct plan_notice *n, const char *how);
 
 #endif

@@ -3,82 +3,12 @@
 
 # shellcheck disable=SC2016,SC2030,SC2031 # bash -c gets its words as arguments; a test is a subshell
 
-load ../lib
-
-setup() {
-	common_setup
-	unset MESHPIPE_LOG_LEVEL MESHPIPE_LOG_FORMAT
-	D=$T/D
-}
-
-# Records. entry NAME [CONTENT]: an object; apply KEY OBJECT...: it is all that the key has.
-entry() {
-	printf '{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"name":"%s"},"spec":{"hosts":["%s"]}}' \
-		"$1" "${2:-$1.consul}"
-}
-
-apply() {
-	local key=$1 IFS=,
-	shift
-	printf '{"type":"apply","source":"dc1","key":"%s","at":1732345678901,"objects":[%s],"keep":[]}\n' "$key" "$*"
-}
-
-start() { # SNAPSHOT [SCOPE]
-	printf '{"type":"start","source":"dc1","snapshot":"%s","scope":"%s"}\n' "$1" "${2:-all}"
-}
-
-synced() { # SNAPSHOT SERVICES
-	printf '{"type":"synced","source":"dc1","snapshot":"%s","services":%s}\n' "$1" "$2"
-}
-
-keep() { # KEY
-	printf '{"type":"keep","source":"dc1","key":"%s","error":"mapping failed"}\n' "$1"
-}
-
-# A whole snapshot of the services that are named.
-snapshot() { # SNAPSHOT KEY...
-	local id=$1 key
-	shift
-	start "$id"
-	for key; do
-		apply "$key" "$(entry "$key")"
-	done
-	synced "$id" $#
-}
-
-# An apply of one object for each of so many keys: k1, k2, ...
-many() { # COUNT CONTENT
-	apply kNUMBER "$(entry kNUMBER "$2")" |
-		awk -v count="$1" '{ for (i = 1; i <= count; i++) { line = $0; gsub("NUMBER", i, line); print line } }'
-}
-
-# One run that ends by itself, on the records of the standard input.
-once() {
-	run --separate-stderr timeout 20 k8s-apply "$@"
-}
-
-# Everything in the directory that matters for "was it touched": names, inodes, times, bytes.
-fingerprint() {
-	find "$D" -path '*/.meshpipe' -prune -o -type f -printf '%P %i %T@ %C@ %s\n' | sort
-}
-
-# A run that goes on: what is written to $in is its input.
-continuous() { # OPTION...
-	mkfifo "$T/in"
-	spawn k8s-apply bash -c 'exec k8s-apply "$@" <"$0"' "$T/in" --dir "$D" "$@"
-	exec {in}>"$T/in"
-}
-
-end_of_input() {
-	exec {in}>&-
-}
-
-# --- options
+load directory
 
 @test "--help and --version go to stdout" {
 	once --help
 	assert_status 0
-	assert_match "$output" '^Usage: k8s-apply --dir DIR'
+	assert_match "$output" '^Usage: k8s-apply \[diff \| delete\] \[-n NS\] \[--dir DIR\]'
 	[ -z "$stderr" ]
 
 	once --version
@@ -99,16 +29,19 @@ end_of_input() {
 		assert_match "$stderr" "$expected"
 		[ ! -e "$D" ]
 	done <<-'END'
-		|--dir DIR is needed
-		--dir ""|--dir DIR is needed
+		--dir ""|option '--dir': an empty name
+		--dir "$D" --context dev|--dir is instead of a cluster
+		--lease maybe|option '--lease': 'maybe' is not on or off
+		--dir "$D" --adopt|--dir goes with neither --adopt nor --force-conflicts
+		--force-conflicts|--force-conflicts goes with --adopt
 		--dir|option '--dir' needs a value
 		--nope|unknown option '--nope'
 		--dir "$D" extra|unexpected argument 'extra'
 		--dir "$D" -o yaml|option '--output': 'yaml' is not name, json or wide
-		--dir "$D" --dry-run=server|option '--dry-run': 'server' is not none or client
+		--dir "$D" --dry-run=maybe|option '--dry-run': 'maybe' is not none, client or server
 		--dir "$D" --approve-deletes all|'all' is not a whole number
 		--dir "$D" -f "$T/missing.yaml"|cannot open '.*/missing.yaml': No such file
-		--dir "$D" -f "$T"|'.*' is a directory
+		--dir "$D" -f "$T"|nothing to read in '.*': no file there ends in
 	END
 }
 
@@ -558,118 +491,3 @@ serviceentry.networking.istio.io/b created"
 }
 
 # --- the directory
-
-@test "a directory that cannot be written is one line and status 71" {
-	touch "$T/file"
-	local dir
-	for dir in "$T/file" "$T/file/D" "$T/no/such/D" /proc/meshpipe; do
-		once --dir "$dir" < <(apply a "$(entry a)")
-		echo "# $dir: $stderr"
-		assert_status 71
-		assert_equal "$output" ""
-		assert_one_line "$stderr"
-		assert_match "$stderr" "level=error msg=\"cannot make directory '$dir'"
-	done
-}
-
-@test "a second writer is one line and status 77" {
-	continuous
-	wait_for 10 test -s "$D/.meshpipe/lock"
-	once --dir "$D" < <(apply a "$(entry a)")
-	assert_status 77
-	assert_one_line "$stderr"
-	assert_match "$stderr" "'$D' has a writer already \(process $(<"$T/k8s-apply.pid") holds "
-	# Looking is allowed.
-	once --dir "$D" --dry-run=client < <(apply a "$(entry a)")
-	assert_status 0
-	end_of_input
-	wait_exit k8s-apply
-	once --dir "$D" < <(apply a "$(entry a)")
-	assert_status 0
-}
-
-@test "a damaged memory is one line and status 78" {
-	mkdir -p "$D/.meshpipe"
-	echo '[' >"$D/.meshpipe/sources"
-	once --dir "$D" < <(apply a "$(entry a)")
-	assert_status 78
-	assert_one_line "$stderr"
-	assert_match "$stderr" "'$D/.meshpipe/sources' is damaged \(remove it"
-}
-
-@test "one file that cannot be written stops only its key, and is written later" {
-	mkdir "$D"
-	# A file where the folder of another source should go: root is stopped by it, too.
-	touch "$D/dc2"
-	continuous
-	apply a "$(entry a)" | sed 's/"dc1"/"dc2"/' >&"$in"
-	apply b "$(entry b)" >&"$in"
-	wait_for 10 has_line "$T/k8s-apply.out" 'b created'
-	assert_match "$(cat "$T/k8s-apply.out")" "/a failed: cannot write '$D/dc2/a.yaml': Not a directory"
-	rm "$D/dc2"
-	wait_for 10 has_line "$T/k8s-apply.out" 'a created'
-	end_of_input
-	wait_exit k8s-apply
-	assert_status 0
-}
-
-@test "a full disk fails the key, and nothing is lost" {
-	apply a "$(entry a)" | k8s-apply --dir "$D" >/dev/null
-	# A limit on the size of files stands for the full disk.
-	run --separate-stderr bash -c 'ulimit -f 1; trap "" XFSZ; exec k8s-apply --dir "$0"' "$D" < <(
-		apply a "$(entry a "$(printf 'x%.0s' {1..4000})")"
-	)
-	assert_status 1
-	assert_match "$output" "/a failed: cannot write '$D/dc1/a.yaml': File too large"
-	assert_match "$(cat "$D/dc1/a.yaml")" 'a.consul'
-	[ -z "$(find "$D" -name '*tmp*')" ]
-}
-
-@test "a file that is somebody else's is left alone" {
-	mkdir -p "$D/dc1"
-	echo 'kind: Mine' >"$D/dc1/a.yaml"
-	once --dir "$D" < <(snapshot 1 a b)
-	assert_status 1
-	assert_match "$output" "/a conflict: '$D/dc1/a.yaml' is somebody else's file \(move it away\)"
-	assert_match "$output" '/b created'
-	once --dir "$D" < <(snapshot 2 b)
-	assert_status 0
-	assert_equal "$(cat "$D/dc1/a.yaml")" 'kind: Mine'
-}
-
-@test "names of sources and keys do not leave the directory" {
-	once --dir "$D" < <(apply ../../evil "$(entry a)"; apply a "$(entry b)" | sed 's/"dc1"/".."/')
-	assert_status 0
-	assert_equal "$(cd "$T" && find . -name '*.yaml' | sort)" "./D/%2E./a.yaml
-./D/dc1/%2E.%2F..%2Fevil.yaml"
-}
-
-@test "killed at any moment it leaves only whole files, and goes on from them" {
-	local i
-	many 1000 GENERATION >"$T/records"
-	for i in {1..8}; do
-		mkfifo "$T/in$i"
-		spawn "k$i" bash -c 'exec k8s-apply --dir "$1" <"$0"' "$T/in$i" "$D"
-		exec {in}>"$T/in$i"
-		sed "s/GENERATION/$i/" "$T/records" >&"$in" &
-		wait_for 10 has_line "$T/k$i.out" "k$((i * 50)) (created|configured)"
-		kill -KILL "$(<"$T/k$i.pid")"
-		wait_for 10 ended "k$i"
-		exec {in}>&-
-		wait $! || :
-		# Whatever is there has its first and its last line.
-		assert_equal "$(find "$D/dc1" -name '*.yaml' -empty)" ""
-		assert_equal "$(awk 'FNR == 1 { if (file && !whole) print file; file = FILENAME; first = /^# meshpipe: {/ }
-			{ whole = first && /^  - "[0-9]+"$/ }
-			END { if (!whole) print file }' "$D"/dc1/*.yaml)" ""
-	done
-	once --dir "$D" < <(start last; sed 's/GENERATION/last/' "$T/records"; synced last 1000)
-	assert_status 0
-	assert_equal "$(grep -L -- '- last$' "$D"/dc1/*.yaml)" ""
-	assert_equal "$(find "$D/dc1" -type f | wc -l)" 1000
-}
-
-@test "kubectl and istiod see manifests only: nothing else ends as they want it" {
-	snapshot 1 a | k8s-apply --dir "$D" >/dev/null
-	assert_equal "$(cd "$D" && find . -type f \( -name '*.yaml' -o -name '*.yml' -o -name '*.json' \))" ./dc1/a.yaml
-}
