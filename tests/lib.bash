@@ -11,7 +11,7 @@ MESHPIPE_BIN=$(cd "$REPO" && realpath -m "${MESHPIPE_BIN:-${BUILD:-build}/bin}")
 export MESHPIPE_BIN
 PATH=$MESHPIPE_BIN:$REPO/scripts:$PATH
 unset CONSUL_HTTP_ADDR CONSUL_HTTP_TOKEN CONSUL_HTTP_TOKEN_FILE CONSUL_HTTP_SSL CONSUL_NAMESPACE \
-	CONSUL_CACERT JOURNAL_STREAM
+	CONSUL_CACERT JOURNAL_STREAM KUBECONFIG KUBE_AS
 
 # shellcheck source=tests/peers/catalog.bash
 source "$REPO/tests/peers/catalog.bash"
@@ -33,6 +33,11 @@ common_teardown() {
 		echo "--- the last lines of $name:"
 		tail -n 15 "$T/$name.out" "$T/$name.err"
 	done
+}
+
+# The programs are a build with sanitizers.
+is_sanitized() {
+	grep -qaE '__(asan|ubsan|tsan|msan)_' "$MESHPIPE_BIN/k8s-apply"
 }
 
 # --- saying what is wrong
@@ -117,6 +122,8 @@ lines_are() { # FILE REGEX COUNT
 spawn() {
 	local name=$1
 	shift
+	# Its files are there when this returns, whenever it starts.
+	: >"$T/$name.out" 2>"$T/$name.err"
 	"$@" </dev/null >"$T/$name.out" 2>"$T/$name.err" 3>&- &
 	echo $! >"$T/$name.pid"
 	SPAWNED+=("$name")
@@ -126,7 +133,8 @@ spawn() {
 # that is just being started has none either.)
 alive() { # PID
 	local stat
-	{ IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null && [[ ${stat##*) } != [ZX]* ]]
+	# Without a number it would be the machine's own /proc/stat.
+	[ -n "$1" ] && { IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null && [[ ${stat##*) } != [ZX]* ]]
 }
 
 ended() { # NAME
@@ -155,7 +163,7 @@ stop_spawned() {
 
 # need_consul [VERSION]: the test is skipped where it cannot be had (a failure in strict mode).
 need_consul() {
-	"$REPO/tests/peers/consul-get" "${1:-1.8.7}" >/dev/null 3>&- || skip "no consul ${1:-1.8.7} here"
+	"$REPO/tests/peers/get" "consul-${1:-1.8.7}" >/dev/null 3>&- || skip "no consul ${1:-1.8.7} here"
 }
 
 # consul_start [VERSION] [OPTION...]: one server in $CONSUL_DIR, by default the test's own; from

@@ -47,6 +47,21 @@ fake_targets() {
 	jq -r .target "$T/fake/requests"
 }
 
+# header NAME: what it was sent, once each; last_header NAME: with the last request.
+header() {
+	jq -r --arg name "$1" '.headers | with_entries(.key |= ascii_downcase)[$name | ascii_downcase] // "none"' \
+		"$T/fake/requests" | sort -u
+}
+
+last_header() {
+	tail -n 1 "$T/fake/requests" | jq -r --arg name "$1" \
+		'.headers | with_entries(.key |= ascii_downcase)[$name | ascii_downcase] // "none"'
+}
+
+last_header_is() { # NAME VALUE
+	[ "$(last_header "$1")" = "$2" ]
+}
+
 # watch [OPTION...]: a consul-watch of this test, its records in $T/watch.out.
 watch() {
 	spawn watch consul-watch --wait 2s "$@"
@@ -90,6 +105,10 @@ nothing_lost() {
 
 warned() { # REGEX
 	has_line "$T/watch.err" "level=(warn|error) .*$1"
+}
+
+is_connected() {
+	[ "$(records 'select(.type == "status") | .state' | tail -n 1)" = '"connected"' ]
 }
 
 # mark: what follows is told apart from what was written before.

@@ -1,4 +1,4 @@
-// Pins what tests/peers/consul-get builds Consul 1.20.5 from; nothing of meshpipe is Go.
+// Pins what tests/peers/get builds Consul 1.20.5 from; nothing of meshpipe is Go.
 module meshpipe/tests/peers/consul-1.20
 
 go 1.23.6

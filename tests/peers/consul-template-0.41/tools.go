@@ -1,0 +1,7 @@
+//go:build tools
+
+// Package tools names the program that is built from this module, so that
+// 'go mod tidy' keeps what it needs.
+package tools
+
+import _ "github.com/hashicorp/consul-template"
