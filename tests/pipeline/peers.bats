@@ -122,3 +122,67 @@ versions=(1.8.7 1.20.5)
 	assert_status 64
 	assert_one_line "$output"
 }
+
+# --- tests/peers/get, with a stand-in for go: real builds take minutes
+
+# fake_go BUILDS: what it leaves for a program answers --version with that text.
+fake_go() {
+	export MESHPIPE_CACHE=$T/cache PATH=$T/bin:$PATH
+	mkdir -p "$T/bin"
+	cat >"$T/bin/go" <<-END
+		#!/bin/bash
+		[ "\$1" != env ] || { echo go1.999; exit; }
+		echo "\$*" >>"$T/go.log"
+		sleep 0.3
+		while [ "\$1" != -o ]; do shift; done
+		printf '#!/bin/sh\necho "%s"\n' "$1" >"\$2"
+		chmod +x "\$2"
+	END
+	chmod +x "$T/bin/go"
+}
+
+@test "get: what is not there is got once, however many ask at a time" {
+	fake_go 'etcd Version: 3.7.3'
+	for i in 1 2 3; do
+		"$REPO/tests/peers/get" etcd >"$T/path-$i" 2>/dev/null 3>&- &
+	done
+	wait
+	assert_equal "$(sort -u "$T"/path-?)" "$T/cache/etcd-3.7.3"
+	assert_equal "$("$T/cache/etcd-3.7.3")" 'etcd Version: 3.7.3'
+	run "$REPO/tests/peers/get" etcd
+	assert_status 0
+	assert_equal "$output" "$T/cache/etcd-3.7.3"
+	assert_equal "$(grep -c '' "$T/go.log")" 1
+	[ ! -e "$T/cache/.work-go" ]
+}
+
+@test "get: the wrong thing does not enter the cache; the rest comes nevertheless" {
+	fake_go 'etcd Version: 3.7.4'
+	mkdir "$T/cache"
+	touch "$T/cache/istio-crds-1.31.1"
+	run "$REPO/tests/peers/get" etcd istio-crds 3>&-
+	assert_status 69
+	assert_match "$output" 'what came is not etcd 3\.7\.3'
+	assert_match "$output" "log: $T/cache/.work-go/log"
+	assert_match "$output" "^$T/cache/istio-crds-1.31.1$"
+	[ ! -e "$T/cache/etcd-3.7.3" ]
+}
+
+@test "get: a build that fails says why, status 69" {
+	fake_go ''
+	cat >"$T/bin/go" <<-'END'
+		#!/bin/bash
+		[ "$1" != env ] || { echo go1.999; exit; }
+		echo "dial tcp: no route" >&2
+		exit 1
+	END
+	run "$REPO/tests/peers/get" kube-apiserver 3>&-
+	assert_status 69
+	assert_match "$output" 'dial tcp: no route'
+	assert_match "$output" 'cannot get kube-apiserver 1\.36\.3 here'
+	run "$REPO/tests/peers/get" cake
+	assert_status 64
+	assert_one_line "$output"
+	run env -u MESHPIPE_CACHE -u XDG_CACHE_HOME -u HOME "$REPO/tests/peers/get" etcd
+	assert_status 78
+}

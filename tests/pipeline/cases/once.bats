@@ -89,7 +89,7 @@ object() { # KIND JQ-FILTER
 		64|mesh-map|unknown option.* '--no-such'||--no-such|
 		64|k8s-apply|unknown option.* '--no-such'|||--no-such
 		69|consul-watch|$nobody.*[Cc]onnect|--http-addr $nobody||
-		78|consul-watch|cannot read token file '$T/none'|--token-file $T/none||
+		78|consul-watch|cannot read CA file '$T/none'|--ca-file $T/none||
 		78|mesh-map|cannot read program '$T/none.jq': No such file||-f $T/none.jq|
 		78|mesh-map|$T/bad.jq:1: syntax error||-f $T/bad.jq|
 		78|mesh-map|cannot read '$T/none.yaml': No such file||--config $T/none.yaml|

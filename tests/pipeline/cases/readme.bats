@@ -10,7 +10,15 @@ dry_run='consul-watch * k8s-apply --dir manifests --dry-run=client'
 recorded='consul-watch --once > catalogue.ndjson*'
 for_good='meshpipe run --dir manifests'
 own_program='consul-watch * -f team.jq *'
-known=("$registered" "$no_traffic" "$one_service" "$directory" "$dry_run" "$recorded" "$for_good" "$own_program")
+recording='consul-watch --once > records.ndjson'
+explain='mesh-map explain *'
+accept='*mesh-map test --accept team.test'
+whole_test='echo *m::*mesh-map test'
+cluster_look='consul-watch * k8s-apply diff -n mesh'
+cluster_once='consul-watch * k8s-apply -n mesh'
+cluster_for_good='meshpipe run -n mesh'
+known=("$registered" "$no_traffic" "$one_service" "$directory" "$dry_run" "$recorded" "$for_good" "$own_program"
+	"$cluster_look" "$cluster_once" "$cluster_for_good" "$recording" "$explain" "$accept" "$whole_test")
 
 setup() {
 	pipe_setup
@@ -19,7 +27,7 @@ setup() {
 	D=$T/work/manifests
 	awk -v to="$T/blocks" '
 		/^```/ && in_block { in_block = 0; next }
-		/^```(sh|jq)$/ { in_block = 1; file = sprintf("%s/%02d.%s", to, ++n, substr($0, 4)); next }
+		/^```(sh|jq|yaml)$/ { in_block = 1; file = sprintf("%s/%02d.%s", to, ++n, substr($0, 4)); next }
 		in_block { print >file }' "$REPO/README.md"
 	register_students
 	register_instance vm-4 10.10.0.14 course-service 8080 status=critical
@@ -99,7 +107,7 @@ spawn_block() { # NAME GLOB
 }
 
 @test "a recorded catalogue, mapped with another program" {
-	sed s/MESH_INTERNAL/MESH_EXTERNAL/ "$REPO/mesh-map/filters/workload-entries.jq" >my.jq
+	sed 's|location: [^,]*,|location: "MESH_EXTERNAL",|' "$REPO/mesh-map/filters/workload-entries.jq" >my.jq
 	run_block "$recorded"
 	assert_status 0
 	assert_equal "$(jq -r .type catalogue.ndjson | xargs)" 'start service service synced'
@@ -113,16 +121,78 @@ spawn_block() { # NAME GLOB
 	right
 }
 
-@test "a program of one's own beside the default" {
+# The WorkloadEntries of the namespace mesh.
+entries() {
+	kube_api "$T/kube" GET /apis/networking.istio.io/v1/namespaces/mesh/workloadentries | jq -r '.items[].spec.address' | xargs
+}
+
+entries_are() { # ADDRESSES
+	[ "$(entries)" = "$1" ]
+}
+
+@test "into a cluster: look, once, for good" {
+	# shellcheck source=tests/peers/kube.bash
+	source "$REPO/tests/peers/kube.bash"
+	"$REPO/tests/peers/kube" start "$T/kube" --owner "$$" >/dev/null 3>&-
+	export KUBECONFIG=$T/kube/kubeconfig
+	run_block "$cluster_look"
+	assert_status 3
+	assert_equal "$(grep -c '^+++ ' <<<"$output")" 5
+	assert_equal "$(entries)" ''
+
+	run_block "$cluster_once"
+	assert_status 0
+	assert_equal "$(grep -c ' created$' <<<"$output")" 5
+	assert_equal "$(entries)" '10.10.0.11 10.10.0.12 10.10.0.13'
+
+	spawn_block pipe "$cluster_for_good"
+	deregister_instance vm-3 student-service
+	wait_for 20 entries_are '10.10.0.11 10.10.0.12'
+	"$REPO/tests/peers/kube" kill "$T/kube" 3>&-
+}
+
+# The files that README.md shows, by the names in their first lines.
+write_files() {
 	local file
-	ln -s "$REPO/mesh-map" mesh-map
-	for file in "$T/blocks"/*.jq; do
-		cp "$file" "$(sed -nE '1s/^# ([a-z]+\.jq): .*/\1/p' "$file")"
+	for file in "$T/blocks"/*.jq "$T/blocks"/*.yaml; do
+		cp "$file" "$(sed -nE '1s/^# ([a-z]+\.[a-z]+): .*/\1/p' "$file")"
 	done
+}
+
+@test "a program of one's own beside the default" {
+	ln -s "$REPO/mesh-map" mesh-map
+	write_files
 	run_block "$own_program"
 	assert_status 0
 	assert_equal "$("$PIPELINE/objects" "$D" | jq -r '.object | select(.kind == "DestinationRule") | .spec.host' | xargs)" \
 		'course-service.service.consul student-service.service.consul'
 	assert_equal "$("$PIPELINE/objects" "$D" | jq -r .object.kind | sort | uniq -c | xargs)" \
 		'2 DestinationRule 2 ServiceEntry 3 WorkloadEntry'
+}
+
+@test "a mapping of one's own, step by step" {
+	register_instance vm-1 10.10.0.11 student-service 9098 tag=version=v1 meta.team=blue status=passing
+	deregister_instance vm-3 student-service
+	write_files
+	run_block "$recording"
+	assert_status 0
+	run_block "$explain"
+	assert_status 0
+	assert_match "$output" '^# settings other than the defaults: 2 '
+	assert_match "$output" 'DestinationRule'
+	assert_match "$output" 'team"?: "?blue'
+	assert_match "$output" 'number"?: 8080'
+
+	run_block "$accept"
+	assert_status 0
+	assert_match "$output" '^0 passed, 1 accepted, 0 failed$'
+	assert_equal "$(tail -n +3 team.test | jq -r .kind | xargs)" 'ServiceEntry WorkloadEntry WorkloadEntry DestinationRule'
+	run_block "$whole_test"
+	assert_status 0
+	assert_match "$output" '^2 passed, 0 failed$'
+
+	sed -i 's/consecutive5xxErrors: 5/consecutive5xxErrors: 7/' team.jq
+	run --separate-stderr mesh-map test
+	assert_status 1
+	assert_match "$output" '^ +\+ +"consecutive5xxErrors": 7'
 }

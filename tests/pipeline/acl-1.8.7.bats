@@ -1,0 +1,1 @@
+cases/acl.bats

@@ -1,0 +1,1 @@
+cases/cluster-once.bats
