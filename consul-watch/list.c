@@ -6,6 +6,7 @@
 #include "consul-watch/state.h"
 
 #define ASK_AGAIN_MS 2000 /* whether access control is in use */
+#define QUESTION_MS  3000 /* so long a confirmation is waited for by what would ask consul more */
 
 /*
  * A token that was lost does not make an error: the list just gets shorter (200
@@ -327,6 +328,8 @@ static void start_confirm(struct watch *w)
 /* What comes too soon after the last ones waits for the tick: many services may fail at once. */
 static void ask_confirm(struct watch *w)
 {
+	if (!w->confirm_running && !w->confirm_again)
+		w->question_ms = steady_ms();
 	if (w->confirm_running || w->confirm_again ||
 		pace_take_ms(&w->confirm_pace, steady_ms()) > 0)
 		w->confirm_again = true;
@@ -338,6 +341,12 @@ void list_confirm(struct watch *w)
 {
 	if (watch_is_connected(w))
 		ask_confirm(w);
+}
+
+bool list_is_in_question(const struct watch *w)
+{
+	return (w->confirm_running || w->confirm_again) &&
+	       steady_ms() < w->question_ms + QUESTION_MS;
 }
 
 void list_tick(struct watch *w)

@@ -12,6 +12,7 @@
 #define PACE_BURST	 4
 #define MAX_NAME_BYTES	 4096
 #define MISNAMED_MS	 5000  /* between reads of what no query wakes for */
+#define QUESTION_STEP_MS 100   /* between looks whether it is known that consul is there */
 #define STUCK_MS	 60000 /* longer than that a snapshot that is not whole is not waited for */
 
 /*
@@ -178,6 +179,11 @@ void services_on_due(uv_timer_t *timer)
 	struct service *s;
 
 	while ((s = TAILQ_FIRST(&w->due)) != NULL && s->due_ms <= now) {
+		/* An agent that ends fails every service at one moment. */
+		if (s->backoff.failures > 0 && list_is_in_question(w)) {
+			service_come_back(s, QUESTION_STEP_MS, s->due_read);
+			continue;
+		}
 		TAILQ_REMOVE(&w->due, s, due);
 		s->in_due = false;
 		if (s->due_read || w->sweeping)
@@ -241,7 +247,8 @@ void services_choose(struct watch *w)
 {
 	bool over = is_over(w);
 
-	if (over == w->sweeping || w->config.once)
+	/* An agent that ends looks like one that allows fewer connections. */
+	if (over == w->sweeping || w->config.once || (over && list_is_in_question(w)))
 		return;
 	w->sweeping = over;
 	if (!over) {

@@ -139,6 +139,7 @@ struct watch {
 
 	/* The list of services. */
 	bool list_running, confirm_running, confirm_again;
+	int64_t question_ms; /* since when a confirmation runs, or is to */
 	bool have_list, had_consul;
 	bool acls_off;	     /* access control is not in use: nothing is ever hidden */
 	bool tells_filtered; /* an answer said that access control took something from it */
@@ -221,6 +222,8 @@ void watch_end(struct watch *w, const struct err *err);
 void list_ask(struct watch *w);
 /* Reads the list once more, consistently, to see what is really gone. */
 void list_confirm(struct watch *w);
+/* Whether it is being found out if consul is there at all; not for ever. */
+bool list_is_in_question(const struct watch *w);
 /* Once a second: a confirmation that had to wait. */
 void list_tick(struct watch *w);
 

@@ -55,17 +55,20 @@ void take_failure(struct service *s, const struct consul_answer *answer, const c
 	w->counters.errors++;
 	if (answer->outcome == CONSUL_LIMITED)
 		reads_slow_down(w, answer);
-	if (answer->outcome == CONSUL_CROWDED || answer->outcome == CONSUL_LIMITED) {
-		service_come_back(s, take_pause_ms(s, answer), true);
-		watch_failed(w, answer);
-		return;
-	}
 	if (answer->outcome == CONSUL_IMPOSSIBLE && !s->said && may_be_refused(s->name)) {
 		leave_out(s, error);
 		return;
 	}
 	if (s->backoff.failures == 0)
 		s->failed_ms = steady_ms();
+	if (answer->outcome == CONSUL_CROWDED || answer->outcome == CONSUL_LIMITED) {
+		service_come_back(s, take_pause_ms(s, answer), true);
+		watch_failed(w, answer);
+		/* It may look like that when the agent has just gone, too. */
+		if (answer->outcome == CONSUL_CROWDED)
+			list_confirm(w);
+		return;
+	}
 	/* Said when the list could be read meanwhile: else it is not the service that fails. */
 	if (!s->troubled && w->confirmed_ms > s->failed_ms && watch_is_connected(w)) {
 		log_warn("cannot read a service, it keeps its last state", "service", s->name,

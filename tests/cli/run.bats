@@ -40,7 +40,7 @@ unit_program() {
 	assert_status 1
 	assert_match "$output" 'not ok 2 wrong'
 	assert_match "$output" 'the reason'
-	assert_equal "$(last_line)" '1 passed, 1 failed'
+	assert_equal "$(tail -n 2 <<<"$output")" "failed: $T/bad.bats: wrong"$'\n1 passed, 1 failed'
 }
 
 @test "a skipped test is counted, and in strict mode a failure" {
