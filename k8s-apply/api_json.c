@@ -41,6 +41,21 @@ const char *api_json_skip_value(const char *at, const char *end)
 	return end;
 }
 
+const char *api_json_find_text(
+	const char *text, const char *end, const char *field, size_t *ret_len)
+{
+	const char *at = memmem(text, (size_t)(end - text), field, strlen(field)), *quote;
+
+	if (at == NULL)
+		return NULL;
+	at += strlen(field);
+	quote = memchr(at, '"', (size_t)(end - at));
+	if (quote == NULL || memchr(at, '\\', (size_t)(quote - at)) != NULL)
+		return NULL;
+	*ret_len = (size_t)(quote - at);
+	return at;
+}
+
 /* The value of the next fieldsV1, or NULL. Text within a string has no bare quote. */
 static const char *find_fields(const char *at, const char *end)
 {

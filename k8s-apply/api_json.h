@@ -10,6 +10,13 @@
 /* As jvx_parse, with 0 in place of each fieldsV1 that is an object. */
 jv api_json_parse(const char *text, size_t len, struct err *err) NODISCARD;
 
+/*
+ * The text of the first field that is written like `"name":"`, up to its quote; NULL when there is
+ * none, or it has escapes. What is in a string is not taken for a field: its quotes are escaped.
+ */
+const char *api_json_find_text(
+	const char *text, const char *end, const char *field, size_t *ret_len);
+
 /* From `at` on to what is no blank. */
 const char *api_json_skip_blanks(const char *at, const char *end);
 

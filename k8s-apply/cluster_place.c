@@ -342,6 +342,7 @@ static void open_reflector(struct place *p)
 		.on_listed = on_listed,
 		.on_object = on_object,
 		.on_deleted = on_deleted,
+		.knows = row_is_known,
 		.on_trouble = on_trouble,
 		.on_recovered = on_recovered,
 		.arg = p,

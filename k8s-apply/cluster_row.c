@@ -23,6 +23,14 @@ struct row *row_get(struct place *p, const char *name)
 	return r;
 }
 
+bool row_is_known(void *place, const char *name, size_t len, const char *version)
+{
+	const struct place *p = place;
+	const struct row *r = map_get(&p->rows, name, len);
+
+	return r != NULL && r->exists && strcmp(r->version, version) == 0;
+}
+
 struct object_id row_id(const struct row *r)
 {
 	struct object_id id;

@@ -216,6 +216,9 @@ struct row *row_get(struct place *p, const char *name);
 /* NULL when nothing is known of it. */
 struct row *row_find(const struct cluster *c, const struct object_id *id);
 
+/* A reflector's `knows`, of a struct place: its row is of this version. */
+bool row_is_known(void *place, const char *name, size_t len, const char *version);
+
 /* Owned by the caller. */
 struct object_id row_id(const struct row *r);
 void row_free(struct row *r);

@@ -172,16 +172,25 @@ int manifest_identify_fields(
 	return identify(fields, fields, namespace, ret, err);
 }
 
+static bool is_among(const char *name, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
 /* Deleting would copy the object also where there is nothing to delete, as nearly always. */
 static jv without(jv object, const char *const *fields, size_t count)
 {
 	jv v = jv_copy(object);
 
-	for (size_t i = 0; i < count; i++) {
-		cleanup_jv jv field = jvx_get(object, fields[i]);
+	for (int i = jv_object_iter(object); jv_object_iter_valid(object, i);
+		i = jv_object_iter_next(object, i)) {
+		cleanup_jv jv key = jv_object_iter_key(object, i);
 
-		if (jv_is_valid(field))
-			v = jv_object_delete(v, jv_string(fields[i]));
+		if (is_among(jv_string_value(key), fields, count))
+			v = jv_object_delete(v, jvx_take(&key));
 	}
 	return v;
 }

@@ -1,11 +1,13 @@
 #include "k8s-apply/ownership.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <string.h>
 #include <xxhash.h>
 
+#include "k8s-apply/api_json.h"
 #include "lib/canon.h"
 
 #define MARK_VERSION "1"
@@ -175,24 +177,50 @@ static uint32_t identity_hash(
 
 /* Composing. */
 
-static uint64_t hash_without_metadata(jv object)
-{
-	cleanup_jv jv rest = jv_object_delete(jv_copy(object), jv_string("metadata"));
-	cleanup_buf struct buf text;
-	struct err impossible = ERR_INIT;
+/*
+ * A body around its metadata. It is canonical JSON, with a name at least, so that the metadata is
+ * found without a parser, and what is around it goes out as it is.
+ */
+struct split {
+	const char *before, *after;
+	size_t before_len;
+	jv metadata;
+};
 
-	buf_init(&text, MAX_BODY_BYTES);
-	/* It was written as part of the whole before. */
-	if (canon_write(rest, &text, &impossible) < 0)
-		return 0;
-	return XXH3_64bits(text.data, text.len);
+#define METADATA "\"metadata\":"
+
+static struct split split_body(const char *body)
+{
+	struct err impossible = ERR_INIT;
+	const char *end = body + strlen(body), *at = body + 1, *value;
+
+	while (at < end && strncmp(at, METADATA, strlen(METADATA)) != 0) {
+		at = api_json_skip_value(api_json_skip_string(at, end) + 1, end);
+		at += *at == ',';
+	}
+	assert(at < end);
+	value = at + strlen(METADATA);
+	end = api_json_skip_value(value, end);
+	return (struct split){ body, end, (size_t)(at - body),
+		jvx_parse(value, (size_t)(end - value), &impossible) };
 }
 
-static jv parse_body(const char *body)
+static void split_release(struct split *s)
 {
-	struct err impossible = ERR_INIT;
+	jv_free(s->metadata);
+}
 
-	return jvx_parse(body, strlen(body), &impossible);
+#define cleanup_split __attribute__((cleanup(split_release)))
+
+static uint64_t hash_without_metadata(const struct split *s)
+{
+	/* The comma that is too many is after it, or before it where it comes last. */
+	bool last = *s->after == '}' && s->before_len > 1;
+	size_t before = s->before_len - last;
+	const char *after = s->after + (*s->after == ',');
+	cleanup_free char *rest = xasprintf("%.*s%s", (int)before, s->before, after);
+
+	return XXH3_64bits(rest, strlen(rest));
 }
 
 /* A map of the metadata, to be added to. */
@@ -246,14 +274,13 @@ int ownership_compose(const struct ownership *own, const struct ownership_write 
 	struct ownership_text *ret, struct err *err)
 {
 	cleanup_free char *key = join_key(w->source, w->key);
-	cleanup_jv jv object = parse_body(w->body);
-	cleanup_jv jv plain = jvx_get(object, "metadata");
-	cleanup_jv jv metadata = add_ownership(own, plain, key);
+	cleanup_split struct split body = split_body(w->body);
+	cleanup_jv jv metadata = add_ownership(own, body.metadata, key);
 	cleanup_buf struct buf text;
 
 	buf_init(&text, MAX_BODY_BYTES);
 	*ret = (struct ownership_text){ .words = words_of(metadata) };
-	ret->spec_hash = hash_without_metadata(object);
+	ret->spec_hash = hash_without_metadata(&body);
 	ret->generation = next_generation(w, ret->spec_hash);
 	add_mark(own, &metadata, w, ret, key);
 	/* "1" is the version of no object: with it an apply creates, or is refused with 409. */
@@ -263,12 +290,12 @@ int ownership_compose(const struct ownership *own, const struct ownership_write 
 		jvx_set_str(&metadata, "resourceVersion", "1");
 	if (w->uid != NULL && w->version != NULL)
 		jvx_set_str(&metadata, "resourceVersion", w->version);
-	jvx_set(&object, "metadata", jvx_take(&metadata));
-	if (canon_write(object, &text, err) < 0) {
+	if (canon_write(metadata, &text, err) < 0) {
 		word_hashes_release(&ret->words);
 		return -1;
 	}
-	ret->body = TAKE(text.data);
+	ret->body = xasprintf(
+		"%.*s" METADATA "%s%s", (int)body.before_len, body.before, text.data, body.after);
 	return 0;
 }
 
@@ -276,9 +303,8 @@ struct word_hashes ownership_words(
 	const struct ownership *own, const char *body, const char *source, const char *key)
 {
 	cleanup_free char *joined = join_key(source, key);
-	cleanup_jv jv object = parse_body(body);
-	cleanup_jv jv plain = jvx_get(object, "metadata");
-	cleanup_jv jv metadata = add_ownership(own, plain, joined);
+	cleanup_split struct split split = split_body(body);
+	cleanup_jv jv metadata = add_ownership(own, split.metadata, joined);
 
 	return words_of(metadata);
 }

@@ -302,9 +302,19 @@ static void on_event(void *arg, const struct watch_event *event)
 		listed(r);
 }
 
+static bool knows(void *arg, const char *name, size_t len, const char *version)
+{
+	const struct reflector *r = arg;
+
+	return !r->initial && r->handler.knows != NULL &&
+	       r->handler.knows(r->handler.arg, name, len, version);
+}
+
 static void take_events(struct reflector *r)
 {
-	while (!r->closing && !r->relist && watch_events_next(&r->events, on_event, r))
+	const struct watch_reader reader = { .on_event = on_event, .knows = knows, .arg = r };
+
+	while (!r->closing && !r->relist && watch_events_next(&r->events, &reader))
 		;
 }
 

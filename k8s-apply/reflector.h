@@ -28,6 +28,9 @@ struct reflector_handler {
 	/* From a list, or added or changed since. Borrowed. */
 	void (*on_object)(void *arg, jv object, bool listed);
 	void (*on_deleted)(void *arg, jv object);
+	/* Whether it is known in this version: on_object does not come for it, but for a list. NULL:
+	 * on_object always comes. */
+	bool (*knows)(void *arg, const char *name, size_t len, const char *version);
 	/* It cannot list or watch; said again only when the reason changes, and tried again. */
 	void (*on_trouble)(void *arg, const struct kube_status *status);
 	void (*on_recovered)(void *arg);

@@ -47,8 +47,7 @@ static enum watch_event_kind kind_of(const char *type, jv metadata)
 	return *type != '\0' ? WATCH_BOOKMARK : WATCH_UNREADABLE;
 }
 
-static void tell(const char *text, size_t len,
-	void (*on_event)(void *arg, const struct watch_event *event), void *arg)
+static void read_event(const char *text, size_t len, const struct watch_reader *reader)
 {
 	struct err err = ERR_INIT;
 	cleanup_jv jv line = api_json_parse(text, len, &err);
@@ -66,11 +65,49 @@ static void tell(const char *text, size_t len,
 		event.kind = kind_of(name, metadata);
 		event.version = version;
 	}
-	on_event(arg, &event);
+	reader->on_event(reader->arg, &event);
 }
 
-bool watch_events_next(struct watch_events *w,
-	void (*on_event)(void *arg, const struct watch_event *event), void *arg)
+/*
+ * The version of an object that is added or changed, if it is known in that; else NULL. No two
+ * objects have a version in common, so that whatever is taken for a name here does no harm.
+ */
+static char *known_version(const char *text, size_t len, const struct watch_reader *reader)
+{
+	const char *end = text + len;
+	size_t name_len, version_len;
+	const char *name, *version;
+	cleanup_free char *copy = NULL;
+
+	if (reader->knows == NULL || (!str_starts(text, "{\"type\":\"ADDED\",") &&
+					     !str_starts(text, "{\"type\":\"MODIFIED\",")))
+		return NULL;
+	name = api_json_find_text(text, end, "\"name\":\"", &name_len);
+	version = name != NULL
+			  ? api_json_find_text(name, end, "\"resourceVersion\":\"", &version_len)
+			  : NULL;
+	if (version == NULL)
+		return NULL;
+	copy = xstrndup(version, version_len);
+	return reader->knows(reader->arg, name, name_len, copy) ? TAKE(copy) : NULL;
+}
+
+static void tell(const char *text, size_t len, const struct watch_reader *reader)
+{
+	cleanup_free char *known = known_version(text, len, reader);
+	const struct watch_event event = {
+		.kind = WATCH_BOOKMARK,
+		.object = jv_invalid(),
+		.version = known,
+	};
+
+	if (known != NULL)
+		reader->on_event(reader->arg, &event);
+	else
+		read_event(text, len, reader);
+}
+
+bool watch_events_next(struct watch_events *w, const struct watch_reader *reader)
 {
 	size_t from = w->scanned > w->done ? w->scanned : w->done, start = w->done;
 	char *end =
@@ -83,6 +120,6 @@ bool watch_events_next(struct watch_events *w,
 		return false;
 	}
 	w->done = (size_t)(end - w->text.data) + 1;
-	tell(w->text.data + start, w->done - 1 - start, on_event, arg);
+	tell(w->text.data + start, w->done - 1 - start, reader);
 	return true;
 }

@@ -23,7 +23,7 @@ enum watch_event_kind {
 
 struct watch_event {
 	enum watch_event_kind kind;
-	jv object;		   /* of the first four; borrowed */
+	jv object;		   /* of the first four; borrowed; invalid for one that is known */
 	const char *version;	   /* of object; NULL when it has none; borrowed */
 	struct kube_status status; /* of WATCH_ERROR */
 };
@@ -43,8 +43,15 @@ void watch_events_reset(struct watch_events *w);
 /* -1: too much has come and was not taken. */
 int watch_events_add(struct watch_events *w, const char *data, size_t len) NODISCARD;
 
+struct watch_reader {
+	void (*on_event)(void *arg, const struct watch_event *event);
+	/* Whether an object is known in this version: its event is not parsed, and told as a bookmark.
+	 * Most are the echo of what we have just written. NULL: none is. */
+	bool (*knows)(void *arg, const char *name, size_t len, const char *version);
+	void *arg;
+};
+
 /* The next whole line to on_event; false when there is none. `w` must outlive the callback. */
-bool watch_events_next(struct watch_events *w,
-	void (*on_event)(void *arg, const struct watch_event *event), void *arg);
+bool watch_events_next(struct watch_events *w, const struct watch_reader *reader);
 
 #endif

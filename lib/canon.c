@@ -6,6 +6,9 @@
 #define MAX_DEPTH     200
 #define MAX_KEY_BYTES 1024
 
+/* Those of most objects need no memory of their own to be sorted. */
+#define FEW_FIELDS 16
+
 /* 2^53: 2^53 + 1 has been rounded to it. */
 #define MAX_EXACT 9007199254740992.0
 
@@ -137,26 +140,68 @@ static int write_field(jv key, jv value, int depth, struct buf *out, struct err 
 	return 0;
 }
 
-static int write_object(jv v, int depth, struct buf *out, struct err *err)
+struct field {
+	jv key, value;
+};
+
+static int compare_fields(const void *a, const void *b)
 {
-	cleanup_jv jv keys = jvx_keys(v);
+	return strcmp(jv_string_value(((const struct field *)a)->key),
+		jv_string_value(((const struct field *)b)->key));
+}
+
+/* Sorted by the bytes of their keys. Many are in order already; jv_keys() would look each up again. */
+static size_t sorted_fields(jv v, struct field *fields)
+{
+	size_t count = 0;
+	bool sorted = true;
+
+	for (int i = jv_object_iter(v); jv_object_iter_valid(v, i); i = jv_object_iter_next(v, i)) {
+		fields[count] =
+			(struct field){ jv_object_iter_key(v, i), jv_object_iter_value(v, i) };
+		if (count > 0 && compare_fields(&fields[count - 1], &fields[count]) > 0)
+			sorted = false;
+		count++;
+	}
+	if (!sorted)
+		qsort(fields, count, sizeof(*fields), compare_fields);
+	return count;
+}
+
+static int write_fields(
+	const struct field *fields, size_t count, int depth, struct buf *out, struct err *err)
+{
 	bool first = true;
 
 	if (puts_to(out, "{", err) < 0)
 		return -1;
-	for (int i = 0; i < jvx_length(keys); i++) {
-		cleanup_jv jv key = jvx_at(keys, i);
-		cleanup_jv jv value = jv_object_get(jv_copy(v), jv_copy(key));
-
-		if (jvx_is(value, JV_KIND_NULL))
+	for (size_t i = 0; i < count; i++) {
+		if (jvx_is(fields[i].value, JV_KIND_NULL))
 			continue;
 		if (!first && puts_to(out, ",", err) < 0)
 			return -1;
 		first = false;
-		if (write_field(key, value, depth, out, err) < 0)
+		if (write_field(fields[i].key, fields[i].value, depth, out, err) < 0)
 			return -1;
 	}
 	return puts_to(out, "}", err);
+}
+
+static int write_object(jv v, int depth, struct buf *out, struct err *err)
+{
+	struct field few[FEW_FIELDS];
+	size_t count = (size_t)jvx_length(v);
+	cleanup_free struct field *many = count > FEW_FIELDS ? xcalloc(count, sizeof(*many)) : NULL;
+	struct field *fields = many != NULL ? many : few;
+	int rc;
+
+	count = sorted_fields(v, fields);
+	rc = write_fields(fields, count, depth, out, err);
+	for (size_t i = 0; i < count; i++) {
+		jv_free(fields[i].key);
+		jv_free(fields[i].value);
+	}
+	return rc;
 }
 
 static int write_number(jv v, struct buf *out, struct err *err)

@@ -150,6 +150,41 @@ static void a_known_object_is_named_by_its_uid(void **state UNUSED)
 	word_hashes_release(&second.words);
 }
 
+/* Wherever the metadata is, and whatever looks like it: the rest goes out as it is, and is hashed. */
+static void a_body_is_kept_around_its_metadata(void **state UNUSED)
+{
+	static const char meta[] = "\"metadata\":{\"name\":\"a\"}";
+	static const struct {
+		const char *before, *after, *rest;
+	} cases[] = {
+		{ "{", ",\"spec\":{}}", "{\"spec\":{}}" },
+		{ "{\"a\":1,", "}", "{\"a\":1}" },
+		{ "{\"a\":1,", ",\"z\":[2]}", "{\"a\":1,\"z\":[2]}" },
+		{ "{\"data\":{\"metadata\":{\"x\":\"}\"}},", ",\"z\":\"\"}",
+			"{\"data\":{\"metadata\":{\"x\":\"}\"}},\"z\":\"\"}" },
+		{ "{\"data\":\"\\\"metadata\\\":{\",\"l\":[[],{}],", "}",
+			"{\"data\":\"\\\"metadata\\\":{\",\"l\":[[],{}]}" },
+	};
+	cleanup_bench struct bench b;
+
+	bench_open(&b);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		cleanup_free char *text =
+			xasprintf("%s%s%s", cases[i].before, meta, cases[i].after);
+		struct ownership_text got;
+		struct err err = ERR_INIT;
+
+		b.write.body = text;
+		assert_int_equal(ownership_compose(&b.own, &b.write, &got, &err), 0);
+		assert_true(str_starts(got.body, cases[i].before));
+		assert_true(str_ends(got.body, cases[i].after));
+		assert_non_null(strstr(got.body, "\"name\":\"a\",\"resourceVersion\":\"1\""));
+		assert_true(got.spec_hash == XXH3_64bits(cases[i].rest, strlen(cases[i].rest)));
+		free(got.body);
+		word_hashes_release(&got.words);
+	}
+}
+
 static void what_is_taken_over_must_be_as_it_was_seen(void **state UNUSED)
 {
 	struct bench b cleanup_bench;
@@ -361,6 +396,7 @@ int main(void)
 		cmocka_unit_test(the_id_is_that_of_the_kep),
 		cmocka_unit_test(a_new_object_is_created_and_nothing_else),
 		cmocka_unit_test(a_known_object_is_named_by_its_uid),
+		cmocka_unit_test(a_body_is_kept_around_its_metadata),
 		cmocka_unit_test(what_is_taken_over_must_be_as_it_was_seen),
 		cmocka_unit_test(what_was_applied_is_read_back),
 		cmocka_unit_test(what_others_add_is_no_difference_what_they_change_is),
