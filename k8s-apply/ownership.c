@@ -95,16 +95,16 @@ void word_hashes_keep(struct word_hashes *some, const struct word_hashes *all)
 /* The mark is no word: what it says is looked at for itself. */
 static void add_words(struct word_hashes *w, char kind, jv map)
 {
-	cleanup_jv jv keys = jvx_keys(map);
-	int count = jvx_length(keys);
+	size_t count = jvx_is(map, JV_KIND_OBJECT) ? (size_t)jvx_length(map) : 0;
 
 	if (count == 0)
 		return;
-	w->item = xrealloc(w->item, w->count + (size_t)count, sizeof(*w->item));
-	for (int i = 0; i < count; i++) {
-		cleanup_jv jv key = jvx_at(keys, i);
+	w->item = xrealloc(w->item, w->count + count, sizeof(*w->item));
+	for (int i = jv_object_iter(map); jv_object_iter_valid(map, i);
+		i = jv_object_iter_next(map, i)) {
+		cleanup_jv jv key = jv_object_iter_key(map, i);
+		cleanup_jv jv value = jv_object_iter_value(map, i);
 		const char *name = jv_string_value(key);
-		cleanup_jv jv value = jvx_get(map, name);
 		cleanup_free char *word = NULL;
 
 		if (strcmp(name, OWNERSHIP_MARK) == 0)
