@@ -70,6 +70,7 @@ int applier_take(struct applier *a, jv v, struct err *err)
 		.on_synced = feed_synced,
 		.on_status = feed_status,
 		.on_telling = feed_telling,
+		.manifests = a->config->prune,
 		.arg = a,
 	};
 	int rc = feed_value(v, a->namespace, &handler, err);

@@ -41,7 +41,11 @@ static int take_lock(struct dir_control *c, struct err *err)
 {
 	char pid[24];
 
-	c->lock = open(c->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	/* What is behind a link is not ours to empty. */
+	c->lock = open(c->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (c->lock < 0 && errno == ELOOP)
+		return err_set(
+			err, EXIT_CONFIG, "'%s' is a symbolic link (remove it)", c->lock_path);
 	if (c->lock < 0)
 		return err_errno(err, EXIT_SYSTEM, "cannot write '%s'", c->lock_path);
 	if (flock(c->lock, LOCK_EX | LOCK_NB) < 0) {

@@ -269,6 +269,9 @@ int feed_value(jv v, const char *namespace, const struct feed_handler *h, struct
 		return read_start(v, h, err);
 	if (strcmp(name, "synced") == 0)
 		return read_synced(v, h, err);
+	if (h->manifests)
+		return err_set(err, EXIT_BAD_INPUT,
+			"no manifest: a 'type' of '%s', but not 'apiVersion' and 'kind'", name);
 	if (strcmp(name, "status") == 0)
 		read_status(v, h);
 	return 0;

@@ -34,6 +34,17 @@ load directory
 	assert_status 0
 }
 
+@test "a lock that is a link is not followed: one line and status 78" {
+	mkdir -p "$D/.meshpipe"
+	echo precious >"$T/file"
+	ln -s "$T/file" "$D/.meshpipe/lock"
+	once --dir "$D" < <(apply a "$(entry a)")
+	assert_status 78
+	assert_one_line "$stderr"
+	assert_match "$stderr" "'$D/.meshpipe/lock' is a symbolic link \(remove it\)"
+	assert_equal "$(<"$T/file")" precious
+}
+
 @test "a damaged memory is one line and status 78" {
 	mkdir -p "$D/.meshpipe"
 	echo '[' >"$D/.meshpipe/sources"

@@ -169,6 +169,11 @@ files() {
 	once --dir D --prune < <(entry a; entry 'B B'; entry c)
 	assert_status 1
 	assert_equal "$(files | wc -l)" 3
+	# It may have been a Secret.
+	once --dir D --prune < <(entry a; echo '{"type":"Opaque","metadata":{"name":"s"}}'; entry c)
+	assert_status 1
+	assert_match "$stderr" "stdin:2: no manifest: a 'type' of 'Opaque', but not 'apiVersion' and 'kind'"
+	assert_match "$stderr" 'msg="nothing pruned" why="not all of the input could be read"'
 	once --dir D --prune -o name < <(entry a; entry c)
 	assert_status 0
 	assert_equal "$output" 'configmap/a
