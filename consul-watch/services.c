@@ -172,6 +172,13 @@ void service_come_back(struct service *s, int64_t wait_ms, bool read)
 		uv_timer_start(&w->due_timer, services_on_due, (uint64_t)wait_ms, 0);
 }
 
+/* An agent that ends fails every service at one moment: is it there, since this one failed first? */
+static bool is_in_question(const struct service *s)
+{
+	return s->backoff.failures > 0 && s->failed_ms >= s->watch->confirmed_ms &&
+	       list_is_in_question(s->watch);
+}
+
 void services_on_due(uv_timer_t *timer)
 {
 	struct watch *w = timer->data;
@@ -179,8 +186,7 @@ void services_on_due(uv_timer_t *timer)
 	struct service *s;
 
 	while ((s = TAILQ_FIRST(&w->due)) != NULL && s->due_ms <= now) {
-		/* An agent that ends fails every service at one moment. */
-		if (s->backoff.failures > 0 && list_is_in_question(w)) {
+		if (is_in_question(s)) {
 			service_come_back(s, QUESTION_STEP_MS, s->due_read);
 			continue;
 		}
