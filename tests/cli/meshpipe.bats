@@ -57,6 +57,18 @@ started() { # COUNT: all of them, that often
 	assert_equal "$(args_of k8s-apply)" '--log-level debug -n mesh --namespace=mesh2'
 }
 
+@test "--timeout is for the servers, not for the mapping" {
+	run meshpipe once --timeout 9s --mesh-map=--timeout=1s
+	assert_status 0
+	assert_equal "$(args_of consul-watch)" '--timeout 9s --once'
+	assert_equal "$(args_of mesh-map)" '--timeout=1s'
+	assert_equal "$(args_of k8s-apply)" '--timeout 9s'
+	rm "$FAKE_DIR"/*
+	start_running --timeout=9s
+	assert_equal "$(args_of consul-watch)" ''
+	assert_equal "$(args_of k8s-apply)" '--dir d --timeout=9s'
+}
+
 @test "an argument can be given to one program as it stands" {
 	run meshpipe once --consul-watch --namespace --consul-watch 'team a' --k8s-apply=-v --k8s-apply=--token-file=t
 	assert_status 0
