@@ -18,6 +18,7 @@ struct kube_credentials {
 	struct kube_credentials_handler handler;
 	struct exec_plugin *plugin; /* NULL: none */
 	char *plugin_cert, *plugin_key;
+	bool plugin_fails; /* and that was said */
 	char *token;		   /* not that of a plugin */
 	int64_t token_ms, cert_ms; /* when they were read; INT64_MIN: they are to be read */
 	unsigned serial;	   /* counts what is new */
@@ -58,11 +59,27 @@ static void take_certificate(struct kube_credentials *c)
 	rotated(c, had_one);
 }
 
+/* Requests go on, so that nobody else will say it before it is too late. */
+static void say_plugin_fails(struct kube_credentials *c, const struct err *failure)
+{
+	const struct exec_credential *now = NULL;
+	struct err ignored = ERR_INIT;
+
+	if (c->plugin_fails || exec_plugin_get(c->plugin, &now, &ignored) != 1)
+		return;
+	c->plugin_fails = true;
+	log_warn("the exec plugin fails; what it said last is used until that expires", "error",
+		failure->msg);
+}
+
 static void on_plugin_end(void *arg, const struct err *failure)
 {
 	struct kube_credentials *c = arg;
 
-	if (failure == NULL) {
+	if (failure != NULL) {
+		say_plugin_fails(c, failure);
+	} else {
+		c->plugin_fails = false;
 		c->serial++;
 		take_certificate(c);
 	}
