@@ -4,7 +4,8 @@
  *   cluster.c         opening, what the applier asks for, stopping
  *   cluster_health.c  the API server that is away, or wants to be asked less
  *   cluster_set.c     the set: its parent, its lease, who may write
- *   cluster_place.c   a kind in a namespace: found, listed, watched, held
+ *   cluster_place.c   a kind in a namespace: found, listed, watched
+ *   cluster_hold.c    what waits, because nothing can be written there for now
  *   cluster_row.c     an object as the API server has it; what the watch says of it
  *   cluster_hosts.c   ServiceEntries of others that have a host of ours
  *   cluster_op.c      an operation: its request, and what the answer means
@@ -163,18 +164,25 @@ void place_free(struct place *p);
 /* NULL when there is none yet. */
 struct place *place_find(const struct cluster *c, const struct object_id *id);
 
+/* How it is called is looked for. */
+void place_seek(struct place *p);
+
+/* cluster_hold.c */
 /* May an operation be sent? Else it is parked, or refused where nobody waits any more. */
 bool place_lets_in(struct place *p, struct plan_object *object);
 
 /* Nothing is written here for now: parked are those that come. */
 void place_hold(struct place *p, const struct kube_status *status);
 void place_works(struct place *p);
+void place_say_held(struct place *p);
 
-/* The parent may cover it now. */
+/* To what is parked; the parent may cover it now. */
+void place_answer_parked(struct place *p, enum plan_outcome outcome, const char *error);
 void place_release_parked(struct place *p);
 void place_hurry(struct place *p);
 
-/* What it waits for is tried at once. */
+/* It is tried again after a growing pause, or at once. */
+void place_wait_longer(struct place *p, int64_t at_least_ms);
 void place_retry(struct place *p);
 
 /* cluster_row.c */
