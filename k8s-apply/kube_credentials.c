@@ -18,7 +18,7 @@ struct kube_credentials {
 	struct kube_credentials_handler handler;
 	struct exec_plugin *plugin; /* NULL: none */
 	char *plugin_cert, *plugin_key;
-	bool plugin_fails; /* and that was said */
+	bool plugin_fails;	   /* and that was said */
 	char *token;		   /* not that of a plugin */
 	int64_t token_ms, cert_ms; /* when they were read; INT64_MIN: they are to be read */
 	unsigned serial;	   /* counts what is new */
