@@ -44,7 +44,7 @@ static struct want *winner(const struct plan_object *o)
 		if (w != NULL || !releases(o->owner, o))
 			return w;
 	}
-	for (w = o->wants; w != NULL; w = w->next)
+	for (w = least != NULL ? least->next : NULL; w != NULL; w = w->next)
 		if (plan_key_compare(w->key, least->key) < 0)
 			least = w;
 	return least;
