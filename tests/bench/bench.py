@@ -25,6 +25,7 @@ BIN = os.path.join(REPO, os.environ.get("MESHPIPE_BIN", os.path.join(BUILD, "bin
 MESHPIPE = os.path.join(REPO, "scripts/meshpipe")
 PROGRAMS = ("consul-watch", "mesh-map", "k8s-apply")
 ISTIO = "/apis/networking.istio.io/v1"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 RESOURCES = ("serviceentries", "workloadentries")
 
 # A thread that has read something from a socket must not wait for one that computes.
