@@ -81,7 +81,7 @@ static void probe(struct place *p)
 
 static bool is_final(const struct place *p)
 {
-	return p->cluster->hurried && p->held != NULL &&
+	return p->cluster->hurried && p->held != NULL && !p->last_try &&
 	       (p->held_by == KUBE_FORBIDDEN || p->backoff.failures >= HURRIED_FAILURES);
 }
 
@@ -122,7 +122,7 @@ void place_hold(struct place *p, const struct kube_status *status)
 		p->held_ms = steady_ms();
 		p->held_said = false;
 	}
-	p->probe = false;
+	p->probe = p->last_try = false;
 	place_wait_longer(p, status->retry_after_ms);
 	if (!p->held_said && !is_doubtful(p))
 		place_say_held(p);
@@ -147,13 +147,15 @@ void place_works(struct place *p)
 	cluster_changed(p->cluster);
 }
 
+/* What it was held for may be over since: it is tried once more, at once. */
 void place_hurry(struct place *p)
 {
-	if (!is_final(p))
+	if (!is_final(p) || p->parked == NULL)
 		return;
 	if (!p->held_said)
 		place_say_held(p);
-	place_answer_parked(p, PLAN_REFUSED, TARGET_SAID);
+	p->last_try = true;
+	place_retry(p);
 }
 
 void place_retry(struct place *p)

@@ -226,6 +226,7 @@ void cluster_hurry_set(struct cluster *c)
 {
 	if (is_hopeless(c, &c->lease_trouble))
 		cluster_fatal(c, &c->lease_trouble, CANNOT_LEASE);
-	if (is_hopeless(c, &c->parent_trouble))
+	/* What it was refused for may be over since. */
+	if (is_hopeless(c, &c->parent_trouble) && !parent_try_now(c->parent))
 		cluster_fatal(c, &c->parent_trouble, CANNOT_PARENT);
 }

@@ -151,7 +151,8 @@ struct place {
 	enum kube_verdict held_by;
 	int64_t held_ms; /* since */
 	bool held_said;
-	bool probe; /* the next operation is let through to see */
+	bool probe;    /* the next operation is let through to see */
+	bool last_try; /* is under way: nobody waits for another */
 	struct parked *parked;
 	uint32_t serial; /* of the list under way */
 };

@@ -137,8 +137,10 @@ static void set_trouble(
 	struct parent *p, struct kube_status *which, const struct kube_status *status)
 {
 	bool was = p->reading.verdict != KUBE_OK || p->writing.verdict != KUBE_OK;
-	bool said = kube_status_is_same(which, status);
+	bool again = which == &p->writing && p->say_again;
+	bool said = kube_status_is_same(which, status) && !again;
 
+	p->say_again = p->say_again && !again;
 	*which = *status;
 	if (status->verdict != KUBE_OK && !said)
 		p->handler.on_trouble(p->handler.arg, status);
@@ -241,6 +243,13 @@ void parent_save(struct parent *p)
 	request.path = path;
 	request.body = body;
 	p->saving = kube_send(p->kube, &request);
+}
+
+bool parent_try_now(struct parent *p)
+{
+	parent_save(p);
+	p->say_again = p->saving != NULL;
+	return p->say_again;
 }
 
 /* The rest of the interface. */

@@ -63,6 +63,9 @@ int parent_approval(const struct parent *p, uint64_t *ret, struct err *err) NODI
 
 /* What it is to say. It is saved as soon as it may be: parent_save, when that has changed. */
 void parent_save(struct parent *p);
+
+/* Saves it at once, whatever it waits for. True: its answer is told as if it were the first. */
+bool parent_try_now(struct parent *p) NODISCARD;
 void parent_remember(struct parent *p, const char *source, const char *scope);
 void parent_include(struct parent *p, const char *group, const char *kind, const char *namespace);
 void parent_drop_approval(struct parent *p);

@@ -24,6 +24,7 @@ struct parent {
 	char *path; /* of the ConfigMap */
 	char *uid;  /* NULL: there is none */
 	bool loaded, seen, frozen, closing;
+	bool say_again;			     /* what fails next, though it was said */
 	struct kube_status reading, writing; /* what was said of each last; KUBE_OK: all is well */
 	char *approval;			     /* text of the annotation; NULL: none */
 	char *void_approval; /* the same text counts no more, until it is seen removed; NULL: none */

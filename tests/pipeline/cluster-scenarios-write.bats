@@ -233,3 +233,41 @@ is_terminating() {
 	assert_equal "$(grep -c ' failed' "$T/k8s-apply.out")" 0
 	end_input 0
 }
+
+@test "scenario 31: what the set's ConfigMap was refused for is over when the input ends: it is tried once more" {
+	start_behind_proxy 2
+	rule '^PATCH .*/configmaps/' "$(fault no 403 Forbidden 'configmaps is forbidden: not yet')"
+	# A kind that the ConfigMap does not name yet waits for it.
+	jq -nc '{type: "apply", source: "dc1", key: "sidecar", objects: [{apiVersion: "networking.istio.io/v1",
+		kind: "Sidecar", metadata: {name: "default"}, spec: {egress: [{hosts: ["./*"]}]}}]}' >&"$in"
+	wait_for 30 said "level=warn .*cannot read or write the set's configmap"
+	# The pauses are at their longest.
+	wait_for 60 proxied_more_than 5 '^PATCH .*/configmaps/.* 403 no'
+	heal
+	end_input 0
+	result 'sidecar.networking.istio.io/default created$'
+}
+
+@test "scenario 31: nor is a refused object given up at the end of the input before it was tried once more" {
+	start_behind_proxy 2
+	rule '^PATCH .*/workloadentries/' "$(fault no 403 Forbidden 'User "u" cannot patch resource "workloadentries": not yet')"
+	many 3 4 >&"$in"
+	wait_for 30 said 'level=warn .*nothing can be written here for now.* not yet'
+	wait_for 60 proxied_more_than 4 '^PATCH .*/workloadentries/.* 403 no'
+	heal
+	end_input 0
+	count_is 4
+}
+
+@test "scenario 31: what is refused to the last ends the run with 1, soon" {
+	start_behind_proxy 2
+	rule '^PATCH .*/workloadentries/' "$(fault no 403 Forbidden 'User "u" cannot patch resource "workloadentries": for ever')"
+	many 3 4 >&"$in"
+	wait_for 30 said 'level=warn .*nothing can be written here for now.* for ever'
+	wait_for 60 proxied_more_than 4 '^PATCH .*/workloadentries/.* 403 no'
+	SECONDS=0
+	end_input 1
+	[ "$SECONDS" -le 5 ]
+	assert_equal "$(grep -c ' failed' "$T/k8s-apply.out")" 2
+	count_is 2
+}

@@ -75,13 +75,20 @@ waits() {
 	# A restored snapshot wakes it with the old index, and the next read is lower.
 	snapshot
 	for where in real fake; do
-		change_on "$where"
-		at=$(index_of "${!where}" "$list")
-		(sleep 0.3 && restore_on "$where") &
-		assert_equal "$where $(waits "${!where}" "$list" "$at")" "$where early same"
-		wait $!
-		[ "$(index_of "${!where}" "$list")" -lt "$at" ]
+		# The real one may register itself anew in the middle of it, at a higher index.
+		restored_lower "$where" || restored_lower "$where" || restored_lower "$where" ||
+			fail "$where: no lower index after a restore"
 	done
+}
+
+restored_lower() { # real|fake
+	local at
+	change_on "$1"
+	at=$(index_of "${!1}" "$list")
+	(sleep 0.3 && restore_on "$1") &
+	assert_equal "$1 $(waits "${!1}" "$list" "$at")" "$1 early same"
+	wait $!
+	[ "$(index_of "${!1}" "$list")" -lt "$at" ]
 }
 
 changed_port=20
