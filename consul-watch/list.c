@@ -306,7 +306,6 @@ static void on_confirm(void *arg, const struct consul_answer *answer)
 	if (must_wait(w, answer) || !consul_is_current(w->consul, answer))
 		w->confirm_again = true;
 	else if (take_list(w, answer, true)) {
-		services_choose(w); /* which waits for this answer */
 		services_say_gone(w);
 		if (again)
 			list_confirm(w);

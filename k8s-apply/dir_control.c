@@ -41,7 +41,7 @@ static int take_lock(struct dir_control *c, struct err *err)
 {
 	char pid[24];
 
-	/* What is behind a link is not ours to empty. */
+	/* A file that a link leads to is not ours to empty. (The folder may be one: it is named.) */
 	c->lock = open(c->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (c->lock < 0 && errno == ELOOP)
 		return err_set(

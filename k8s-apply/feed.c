@@ -271,7 +271,9 @@ int feed_value(jv v, const char *namespace, const struct feed_handler *h, struct
 		return read_synced(v, h, err);
 	if (h->manifests)
 		return err_set(err, EXIT_BAD_INPUT,
-			"no manifest: a 'type' of '%s', but not 'apiVersion' and 'kind'", name);
+			"no manifest: a 'type' of '%s', but not 'apiVersion' and 'kind' "
+			"(records prune by their 'synced', not by --prune)",
+			name);
 	if (strcmp(name, "status") == 0)
 		read_status(v, h);
 	return 0;

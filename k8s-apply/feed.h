@@ -18,7 +18,7 @@ struct feed_handler {
 	void (*on_status)(void *arg, const char *source, const char *state);
 	/* The whole of a status, before on_status and also when it names no source. Borrowed. */
 	void (*on_telling)(void *arg, jv status);
-	bool manifests; /* are all that may come: one without apiVersion and kind is an error */
+	bool manifests; /* are to come: a status, or a record of an unknown type, is an error */
 	void *arg;
 };
 

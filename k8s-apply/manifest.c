@@ -172,10 +172,13 @@ int manifest_identify_fields(
 	return identify(fields, fields, namespace, ret, err);
 }
 
-static bool is_among(const char *name, const char *const *names, size_t count)
+/* One with a NUL in it is another name, and refused later. */
+static bool is_among(jv key, const char *const *names, size_t count)
 {
+	size_t len = (size_t)jv_string_length_bytes(jv_copy(key));
+
 	for (size_t i = 0; i < count; i++)
-		if (strcmp(name, names[i]) == 0)
+		if (len == strlen(names[i]) && strcmp(jv_string_value(key), names[i]) == 0)
 			return true;
 	return false;
 }
@@ -189,7 +192,7 @@ static jv without(jv object, const char *const *fields, size_t count)
 		i = jv_object_iter_next(object, i)) {
 		cleanup_jv jv key = jv_object_iter_key(object, i);
 
-		if (is_among(jv_string_value(key), fields, count))
+		if (is_among(key, fields, count))
 			v = jv_object_delete(v, jvx_take(&key));
 	}
 	return v;

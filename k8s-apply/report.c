@@ -55,7 +55,7 @@ static char *json_line(const struct plan_result *r, const char *dry_run, int64_t
 	if (dry_run != NULL)
 		jvx_set(&record, "dryRun", jv_true());
 	buf_init(&text, MAX_LINE_BYTES);
-	/* As jvx_dump, in a fifth of the time: there is one for each object of a first sync. */
+	/* The same JSON as that of jvx_dump, in a fifth of the time: there is one for each object of a first sync. */
 	return canon_write(record, &text, &err) == 0 ? TAKE(text.data) : jvx_dump(record);
 }
 

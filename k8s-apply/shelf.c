@@ -9,7 +9,7 @@
 /* A few objects. It is read anew for each text, so it should not be long. */
 #define SAMPLE_BYTES 1024
 
-/* The window must hold the sample; without a header, whose check would be a seventh of the rest. */
+/* The window must hold the sample; without a header, whose check would be a tenth of the rest. */
 #define WINDOW_BITS (-13)
 #define MEMORY	    5
 

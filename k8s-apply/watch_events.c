@@ -69,8 +69,9 @@ static void read_event(const char *text, size_t len, const struct watch_reader *
 }
 
 /*
- * The version of an object that is added or changed, if it is known in that; else NULL. No two
- * objects have a version in common, so that whatever is taken for a name here does no harm.
+ * The version of an object that is added or changed, if it is known in that; else NULL. The API
+ * server writes the name first, then the version, then what people put there; what is in another
+ * order is parsed.
  */
 static char *known_version(const char *text, size_t len, const struct watch_reader *reader)
 {
@@ -82,7 +83,7 @@ static char *known_version(const char *text, size_t len, const struct watch_read
 	if (reader->knows == NULL || (!str_starts(text, "{\"type\":\"ADDED\",") &&
 					     !str_starts(text, "{\"type\":\"MODIFIED\",")))
 		return NULL;
-	name = api_json_find_text(text, end, "\"name\":\"", &name_len);
+	name = api_json_find_text(text, end, "\"metadata\":{\"name\":\"", &name_len);
 	version = name != NULL
 			  ? api_json_find_text(name, end, "\"resourceVersion\":\"", &version_len)
 			  : NULL;

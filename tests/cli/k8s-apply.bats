@@ -456,6 +456,12 @@ namespace/mesh unchanged"
 	assert_equal "$output" "serviceentry.networking.istio.io/a unchanged"
 }
 
+@test "a name with a NUL in it is not taken for what a server has set: the object is refused" {
+	once --dir "$D" <<<'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","uid\u0000x":"1"},"status\u0000x":{}}'
+	assert_status 1
+	assert_equal "$output" 'configmap/a failed: metadata holds a NUL character'
+}
+
 @test "several files are read in turn" {
 	entry a >"$T/a.json"
 	entry b >"$T/b.json"

@@ -94,12 +94,12 @@ unwell() {
 	as_user_of_the_manual "$first"
 	also_may "$user"
 	use_plugin
-	answer_certificate "$first" '30 seconds'
+	answer_certificate "$first" '60 seconds'
 	go_on
 	{ begin && many 1 3; } >&"$in"
 	wait_for 30 count_is 3
 	echo 'echo gone fishing >&2; exit 3' >"$T/plugin.does"
-	wait_for 60 said 'level=warn msg="the exec plugin fails; .* status 3: gone fishing'
+	wait_for 90 said 'level=warn msg="the exec plugin fails; .* status 3: gone fishing'
 	echo : >"$T/plugin.does"
 	answer_certificate "$user"
 	wait_for 60 said 'certificates read anew'
