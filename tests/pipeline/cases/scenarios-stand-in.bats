@@ -76,19 +76,20 @@ waits() {
 	snapshot
 	for where in real fake; do
 		# The real one may register itself anew in the middle of it, at a higher index.
-		restored_lower "$where" || restored_lower "$where" || restored_lower "$where" ||
+		restored_lower "$where" "${!where}" || restored_lower "$where" "${!where}" ||
+			restored_lower "$where" "${!where}" ||
 			fail "$where: no lower index after a restore"
 	done
 }
 
-restored_lower() { # real|fake
-	local at
+restored_lower() { # real|fake ADDRESS
+	local at path=/v1/catalog/services
 	change_on "$1"
-	at=$(index_of "${!1}" "$list")
+	at=$(index_of "$2" "$path")
 	(sleep 0.3 && restore_on "$1") &
-	assert_equal "$1 $(waits "${!1}" "$list" "$at")" "$1 early same"
+	assert_equal "$1 $(waits "$2" "$path" "$at")" "$1 early same"
 	wait $!
-	[ "$(index_of "${!1}" "$list")" -lt "$at" ]
+	[ "$(index_of "$2" "$path")" -lt "$at" ]
 }
 
 changed_port=20
