@@ -1,8 +1,8 @@
 /*
- * raw-apply: sends prepared server-side applies to a Kubernetes API server, 32 at a time on one
- * HTTP/2 connection, and does nothing else: what k8s-apply's first sync is measured against.
+ * raw-apply: sends prepared server-side applies to a Kubernetes API server, so many at a time on one
+ * HTTP/2 connection, and does nothing else: what k8s-apply is measured against.
  *
- *	raw-apply ADDRESS CA CERT KEY FILE
+ *	raw-apply ADDRESS CA CERT KEY FILE AT-A-TIME
  *
  * Each line of FILE is a path with its query, a tab and a body. Prints one JSON object: "sent",
  * "created" (201), "other" (any other answer), "failed" (none) and "seconds", connecting included.
@@ -14,8 +14,6 @@
 #include <string.h>
 #include <time.h>
 
-#define IN_FLIGHT 32
-
 /* The same answer that k8s-apply asks for. */
 #define ACCEPT "Accept: application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
@@ -24,7 +22,7 @@ struct bench {
 	struct curl_slist *headers;
 	CURLM *multi;
 	char *next; /* what was not sent yet */
-	long sent, created, other, failed;
+	long in_flight, sent, created, other, failed;
 };
 
 static void die(const char *what)
@@ -121,7 +119,7 @@ static void run(struct bench *b)
 {
 	int running = 1;
 
-	for (int i = 0; i < IN_FLIGHT; i++) {
+	for (long i = 0; i < b->in_flight; i++) {
 		CURL *easy = new_handle(b);
 
 		if (!send_next(b, easy))
@@ -151,8 +149,8 @@ int main(int argc, char **argv)
 	char *text;
 	double start;
 
-	if (argc != 6) {
-		fprintf(stderr, "usage: raw-apply ADDRESS CA CERT KEY FILE\n");
+	if (argc != 7 || (b.in_flight = atol(argv[6])) < 1) {
+		fprintf(stderr, "usage: raw-apply ADDRESS CA CERT KEY FILE AT-A-TIME\n");
 		return 64;
 	}
 	b.address = argv[1];
