@@ -16,6 +16,13 @@
 #define REQUEST_TIMEOUT_MS 40000L
 #define MAX_ANSWER_BYTES   (16u << 20)
 
+/*
+ * Of a list or a watch. Over HTTP/2 one transfer reads what comes for all; when it fills the buffer of
+ * another, libcurl 7.88 may leave the end of that answer where it is until the next frame comes, which
+ * on a quiet connection is never. So a page of a list fits into its buffer. It is libcurl's largest.
+ */
+#define LONG_BUFFER_BYTES 524288L
+
 /* Data that the peer does not acknowledge for so long: the connection is dead. */
 #define USER_TIMEOUT_MS 20000
 
@@ -252,6 +259,7 @@ static struct http_call *send_to_lane(struct kube_call *c, struct err *err)
 		.body = r->body,
 		.timeout_ms = timeout_of(c->kube, r),
 		.max_body = r->max_body > 0 ? r->max_body : MAX_ANSWER_BYTES,
+		.buffer_bytes = r->lane == KUBE_LANE_WATCH ? LONG_BUFFER_BYTES : 0,
 		.on_data = r->on_data != NULL ? on_data : NULL,
 		.on_done = on_done,
 		.arg = c,
