@@ -147,13 +147,18 @@ void place_works(struct place *p)
 	cluster_changed(p->cluster);
 }
 
-/* What it was held for may be over since: it is tried once more, at once. */
+/* What it was held for may be over since: it is tried once more, at once. What cannot be listed is
+ * tried by the reflector. */
 void place_hurry(struct place *p)
 {
-	if (!is_final(p) || p->parked == NULL)
+	if (!is_final(p))
 		return;
 	if (!p->held_said)
 		place_say_held(p);
+	if (p->parked == NULL || p->state == PLACE_LISTING) {
+		place_answer_parked(p, PLAN_REFUSED, TARGET_SAID);
+		return;
+	}
 	p->last_try = true;
 	place_retry(p);
 }

@@ -271,3 +271,15 @@ is_terminating() {
 	assert_equal "$(grep -c ' failed' "$T/k8s-apply.out")" 2
 	count_is 2
 }
+
+@test "scenario 31: a kind that may not be listed ends the run with 1, soon" {
+	use_proxy
+	rule '^GET .*/workloadentries' "$(fault no 403 Forbidden 'User "u" cannot list resource "workloadentries": for ever')"
+	go_on
+	snapshot 2 >&"$in"
+	wait_for 30 said 'level=warn .*nothing can be written here for now.* for ever'
+	SECONDS=0
+	end_input 1
+	[ "$SECONDS" -le 5 ]
+	count_is 0
+}
