@@ -57,7 +57,7 @@ struct applier {
 	bool stopping, stopped; /* the target */
 	char *trouble;		/* of the target, when it was stopped; NULL: none */
 	bool pumping, pump_again;
-	bool busy;   /* the target takes no more for now, and will say when it does */
+	bool busy;   /* the target takes no more until it says that it does */
 	bool wanted; /* the target knows that there is something to write */
 	int64_t started_ms, heard_ms, ended_ms; /* steady: start, last input, end of it */
 	int64_t wrote_ms;			/* the last success of the target */

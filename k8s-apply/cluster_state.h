@@ -5,7 +5,7 @@
  *   cluster_health.c  the API server that is away, or wants to be asked less
  *   cluster_set.c     the set: its parent, its lease, who may write
  *   cluster_place.c   a kind in a namespace: found, listed, watched
- *   cluster_hold.c    what waits, because nothing can be written there for now
+ *   cluster_hold.c    what waits until something can be written there
  *   cluster_row.c     an object as the API server has it; what the watch says of it
  *   cluster_hosts.c   ServiceEntries of others that have a host of ours
  *   cluster_op.c      an operation: its request, and what the answer means
@@ -55,7 +55,7 @@ struct cluster {
 	struct backoff backoff;
 	int64_t paused_until_ms; /* nothing is sent before */
 	uv_timer_t timer;
-	bool refused;  /* requests fail for now, and that was said */
+	bool refused;  /* requests fail, and that was said */
 	unsigned sick; /* of places, and the two below */
 	bool away;     /* one of the two, and that was said */
 	char away_why[KUBE_STATUS_WHY_BYTES];
@@ -147,7 +147,7 @@ struct place {
 	bool sick; /* the server does not let it be sought, listed or watched */
 	uv_timer_t timer;
 	struct backoff backoff;
-	char *held; /* why nothing is written here for now; NULL: it is */
+	char *held; /* why nothing is written here; NULL: it is */
 	enum kube_verdict held_by;
 	int64_t held_ms; /* since */
 	bool held_said;
@@ -172,7 +172,7 @@ void place_seek(struct place *p);
 /* May an operation be sent? Else it is parked, or refused where nobody waits any more. */
 bool place_lets_in(struct place *p, struct plan_object *object);
 
-/* Nothing is written here for now: parked are those that come. */
+/* Nothing is written here until it works: parked are those that come. */
 void place_hold(struct place *p, const struct kube_status *status);
 void place_works(struct place *p);
 void place_say_held(struct place *p);
@@ -313,7 +313,7 @@ bool op_is_rehearsal(const struct op *op);
 void op_on_rehearsed(void *arg, const struct kube_answer *answer);
 void op_compare(struct op *op);
 
-/* cluster_fight.c: leaves it for now, and says who changes it back; who that is it asks once. */
+/* cluster_fight.c: leaves it for a while, and says who changes it back; who that is it asks once. */
 void op_leave(struct row *r, const struct plan_op *what);
 
 /* Leadership was lost, or time is up: the plan decides anew later. */
